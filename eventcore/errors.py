@@ -1,0 +1,192 @@
+"""Every error that eventcore raises, and who has to act on it.
+
+    EventcoreError                       base; never raised itself; its fields are the facts, its text is built from them
+    ├── RequestError                     the caller's fault; nothing was changed
+    │   ├── InvalidParameter             one named parameter has a value that is not allowed
+    │   ├── MissingParameter             one named parameter is required and absent
+    │   ├── InvalidPattern               an event pattern that the pattern language does not allow
+    │   ├── InvalidReceiptHandle         not a handle of this queue
+    │   ├── NotFound                     no resource of that kind and name
+    │   ├── AlreadyExists                a resource of that kind and name is there already, with other settings
+    │   ├── Conflict                     the resource is in a state that does not allow this now
+    │   ├── LimitExceeded                a quota, with its name and its value
+    │   └── UnsupportedOperation         AWS has it, eventcore does not (yet)
+    ├── DeliveryError                    a target outside the store did not take a delivery
+    │   ├── RetryableDelivery            try again later
+    │   └── PermanentDelivery            never try again; dead-letter it
+    ├── StoreError                       the durable side failed
+    │   ├── StoreUnavailable             this commit failed or is unknown; the state was reloaded; try again
+    │   ├── StoreLocked                  another process has the file open
+    │   ├── StoreTooNew                  the file was written by a newer eventcore
+    │   └── StoreCorrupt                 the file is damaged, or is no eventcore file
+    └── BrokerClosed                     the broker is shutting down or closed
+
+The core knows no AWS error code and no HTTP status: `eventcore.api` maps these types per service. A programmer's error
+is an AssertionError and never one of these.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlreadyExists",
+    "BrokerClosed",
+    "Conflict",
+    "DeliveryError",
+    "EventcoreError",
+    "InvalidParameter",
+    "InvalidPattern",
+    "InvalidReceiptHandle",
+    "LimitExceeded",
+    "MissingParameter",
+    "NotFound",
+    "PermanentDelivery",
+    "RequestError",
+    "RetryableDelivery",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreLocked",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "UnsupportedOperation",
+]
+
+
+class EventcoreError(Exception):
+    """Base of all errors of eventcore. Catch it; it is never raised itself."""
+
+
+class RequestError(EventcoreError):
+    """The caller asked for something that is not allowed. Nothing was changed."""
+
+
+class InvalidParameter(RequestError):
+    """Parameter `name` has a value that is not allowed; `reason` says why, in a full sentence."""
+
+    def __init__(self, name: str, reason: str, value: object = None) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+        self.value = value
+
+
+class MissingParameter(RequestError):
+    """Parameter `name` is required and was not given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is required")
+        self.name = name
+
+
+class InvalidPattern(RequestError):
+    """An event pattern is not valid; `reason` is the text that follows AWS's "Reason: "."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Event pattern is not valid. Reason: {reason}")
+        self.reason = reason
+
+
+class InvalidReceiptHandle(RequestError):
+    """The receipt handle was not made by this queue."""
+
+    def __init__(self, handle: str) -> None:
+        super().__init__("The input receipt handle is invalid.")
+        self.handle = handle
+
+
+class NotFound(RequestError):
+    """There is no resource `name` of this `kind` ("queue", "bus", "rule", "message")."""
+
+    def __init__(self, kind: str, name: str, parent: str | None = None) -> None:
+        super().__init__(f"{kind} {name!r} does not exist" + (f" on {parent!r}" if parent else ""))
+        self.kind = kind
+        self.name = name
+        self.parent = parent
+
+
+class AlreadyExists(RequestError):
+    """A resource `name` of this `kind` exists; `difference` names the setting in which it differs, if that is why."""
+
+    def __init__(self, kind: str, name: str, difference: str | None = None) -> None:
+        detail = f" with a different value for {difference}" if difference else ""
+        super().__init__(f"{kind} {name!r} already exists{detail}")
+        self.kind = kind
+        self.name = name
+        self.difference = difference
+
+
+class Conflict(RequestError):
+    """The resource exists, but its present state does not allow this; `reason` is one word for the API's error map."""
+
+    def __init__(self, kind: str, name: str, reason: str) -> None:
+        super().__init__(f"{kind} {name!r}: {reason}")
+        self.kind = kind
+        self.name = name
+        self.reason = reason
+
+
+class LimitExceeded(RequestError):
+    """Quota `limit` (a name of `eventcore.limits`) allows `value` at the most."""
+
+    def __init__(self, limit: str, value: int, detail: str = "") -> None:
+        super().__init__(f"{limit} is {value}" + (f": {detail}" if detail else ""))
+        self.limit = limit
+        self.value = value
+        self.detail = detail
+
+
+class UnsupportedOperation(RequestError):
+    """AWS has this operation or option and eventcore does not, at least not yet."""
+
+    def __init__(self, service: str, operation: str, detail: str = "") -> None:
+        super().__init__(f"{service}: {operation} is not supported" + (f": {detail}" if detail else ""))
+        self.service = service
+        self.operation = operation
+        self.detail = detail
+
+
+class DeliveryError(EventcoreError):
+    """A target outside the store did not take a delivery. Raised by connectors, one of the two subclasses."""
+
+    def __init__(self, target: str, cause: str) -> None:
+        super().__init__(f"{target}: {cause}")
+        self.target = target
+        self.cause = cause
+
+
+class RetryableDelivery(DeliveryError):
+    """The target may take the delivery later (timeout, refused connection, HTTP 429 or 5xx).
+
+    `retry_after_ms` is the target's own wish, when it has one.
+    """
+
+    def __init__(self, target: str, cause: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(target, cause)
+        self.retry_after_ms = retry_after_ms
+
+
+class PermanentDelivery(DeliveryError):
+    """The target will never take this delivery (HTTP 4xx, no such host by configuration)."""
+
+
+class StoreError(EventcoreError):
+    """The durable side failed. What was not acknowledged may or may not be durable."""
+
+
+class StoreUnavailable(StoreError):
+    """A commit failed, or its fate is unknown. The machines are reloaded from the store; the call may be tried again."""
+
+
+class StoreLocked(StoreError):
+    """Another process has the file open. One file belongs to one process."""
+
+
+class StoreTooNew(StoreError):
+    """The file was written by a newer version of eventcore than this one can read."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is damaged, or is not an eventcore file."""
+
+
+class BrokerClosed(EventcoreError):
+    """The broker is shutting down or closed."""

@@ -1,0 +1,419 @@
+"""The engine: every operation on every resource, as plain synchronous calls. Both faces stand on it: the embedded API
+awaits `barrier` after them, the wire API ends each request with `hold`.
+
+Rules of this file:
+
+- A request is: `begin`, any number of calls, then `hold` (or `barrier`). What a call returns must not be told to anyone
+  before that. A call either raises an EventcoreError and has changed nothing, or has happened.
+- Resources are named by ARN and looked up at each request: after a failed commit the machines are new objects.
+- Creating a resource writes its directory row and its own first row in one batch; so does everything an event causes in
+  the resources of this store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar, final
+
+import msgspec
+import structlog
+
+from eventcore import limits
+from eventcore.arn import parse_arn, queue_arn
+from eventcore.clock import Clock, SystemClock
+from eventcore.errors import AlreadyExists, EventcoreError, NotFound
+from eventcore.ids import IdSource, SystemIds
+from eventcore.limits import RELAXED_QUOTAS, Quotas
+from eventcore.outcome import Deliver, Effect, Machine, Mutation, Outcome, Transfer
+from eventcore.queues.message import Message, MessageRecord, SendEntry, SendResult, decode_message
+from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, ReceiveRequest
+from eventcore.queues.standard import StandardQueue
+from eventcore.resources.directory import DIRECTORY_COMPONENT, Directory
+from eventcore.runtime.host import Host, Reply, Seat
+from eventcore.runtime.sweeper import Sweeper
+from eventcore.runtime.timers import timers_for
+from eventcore.runtime.waiters import Waiter, Waiters
+from eventcore.stores.base import Store
+
+__all__ = ["Engine", "ReceivedMessage"]
+
+T = TypeVar("T")
+QUEUE: Final = "queue"
+
+log = structlog.get_logger("eventcore.engine")
+
+
+class ReceivedMessage(msgspec.Struct, gc=False, frozen=True):
+    """A received message with its content. `receives` counts this receive; times are epoch ms."""
+
+    record: MessageRecord
+    receipt_handle: str
+    receives: int
+    first_received_ms: int
+    visible_ms: int
+
+
+@final
+class Engine:
+    """All resources of one store. Not thread-safe: every call belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        ids: IdSource | None = None,
+        quotas: Quotas = RELAXED_QUOTAS,
+        memory_bytes_max: int = limits.BODY_MEMORY_BYTES_DEFAULT,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.ids = ids or SystemIds()
+        self.quotas = quotas
+        self._store = store
+        self._memory_bytes_max = memory_bytes_max
+        self._timers = timers_for(self.clock)
+        self._waiters = Waiters(self.clock, self._timers, self._watch)
+        self.host = Host(
+            store,
+            self.clock,
+            self._timers,
+            route=self._route,
+            rebuild=self._rebuild,
+            on_wake=self._serve_waiters,
+            on_durable=self._on_durable,
+        )
+        self._directory = Directory(quotas)
+        self._machines: dict[str, Any] = {}
+        self._sweeper = Sweeper(self.host, store, self.clock, self._timers)
+        self._now_ms = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, store: Store, **options: Any) -> AsyncIterator[Engine]:
+        """Opens the store, loads everything, and closes both at the end. Raises StoreError."""
+        engine = cls(store, **options)
+        await engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.close()
+
+    async def start(self) -> None:
+        """Opens the store and loads everything. Raises StoreError."""
+        await self._store.open()
+        try:
+            await self.host.load()
+        except BaseException:
+            await self._store.close()
+            raise
+        self._sweeper.start(self._directory)
+
+    async def close(self) -> None:
+        """Answers long polls empty, waits until all that was accepted is durable, closes the store."""
+        self._sweeper.stop()
+        self._waiters.close()
+        try:
+            await self.host.close()
+        finally:
+            await self._store.close()
+
+    # Requests
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are taken."""
+        return self.host.is_ready
+
+    def begin(self) -> None:
+        """Opens a request. Raises StoreUnavailable while reloading or overloaded, BrokerClosed at the end."""
+        self._now_ms = self.host.begin()
+
+    def now_ms(self) -> int:
+        """The time of the current request."""
+        return self._now_ms
+
+    def hold(self, reply: Reply, payload: Any) -> None:
+        """Closes a request: the payload leaves when all that it tells is durable."""
+        self.host.hold(reply, payload)
+
+    def barrier(self) -> asyncio.Future[None] | None:
+        """Closes a request of the embedding program; see Host.barrier."""
+        return self.host.barrier()
+
+    async def sleep(self, duration_ms: int) -> None:
+        """Waits on the injected clock."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        timer = self._timers.call_at(self.clock.now_ms() + duration_ms, wake)
+        try:
+            await over
+        finally:
+            timer.cancel()
+
+    def run(self, machine: Machine, outcome: Outcome[T]) -> T:
+        """Takes the outcome of a machine's command, which was called with `now_ms()`; returns its value."""
+        return self.host.run(machine, outcome)
+
+    def look(self, machine: Machine) -> None:
+        """Notes that the request reads this machine's state."""
+        self.host.look(machine)
+
+    # Resources
+
+    def find(self, arn: str) -> Any | None:
+        """The machine of an existing resource, or None."""
+        return self._machines.get(arn)
+
+    def arns_with_prefix(self, prefix: str) -> list[str]:
+        """ARNs of existing resources that begin so, sorted."""
+        self.host.look(self._directory)
+        return self._directory.with_prefix(prefix)
+
+    def add_resource(self, kind: str, arn: str, machine: Machine) -> None:
+        """Registers a new resource in the directory and seats its machine. Raises AlreadyExists, Conflict."""
+        component = self.host.run(
+            self._directory, self._directory.register(kind, arn, self._now_ms)
+        )
+        self._machines[arn] = machine
+        self.host.seat(Seat(component, kind, arn, machine))
+
+    def drop_resource(self, arn: str) -> None:
+        """Deletes a resource. Its rows are trimmed in slices afterwards. Raises NotFound."""
+        self.host.run(self._directory, self._directory.retire(arn, self._now_ms))
+        seat = self.host.unseat(self._machines.pop(arn))
+        self.host.touch(seat)
+        self._sweeper.start(self._directory)
+
+    # Queues
+
+    def queue(self, arn: str) -> StandardQueue:
+        """The queue of an ARN. Raises NotFound("queue", name)."""
+        machine = self._machines.get(arn)
+        if not isinstance(machine, StandardQueue):
+            raise NotFound(QUEUE, arn.rpartition(":")[2])
+        return machine
+
+    def create_queue(self, arn: str, spec: QueueSpec) -> StandardQueue:
+        """Creates a queue; gives the existing one if its settings are the same.
+
+        Raises AlreadyExists with the setting that differs, Conflict within the cool-down after a deletion (quota),
+        InvalidParameter for a setting out of range.
+        """
+        existing = self._machines.get(arn)
+        if isinstance(existing, StandardQueue):
+            self.host.look(existing)
+            difference = _difference(existing.spec, spec)
+            if difference is not None:
+                raise AlreadyExists(QUEUE, existing.name, difference)
+            return existing
+        spec.validate()
+        queue = self._new_queue(arn)
+        self.add_resource(QUEUE, arn, queue)
+        self.host.run(queue, queue.configure(spec, self._now_ms))
+        return queue
+
+    def delete_queue(self, arn: str) -> None:
+        """Deletes a queue with its messages. Its waiting long polls are answered empty. Raises NotFound."""
+        self.queue(arn)
+        self.drop_resource(arn)
+        self._waiters.expire_all(arn)
+
+    def list_queues(self, account: str, region: str, prefix: str = "") -> list[str]:
+        """The names of an account's queues in a region that begin so, sorted."""
+        first = queue_arn(account, region, "")
+        return [arn[len(first) :] for arn in self.arns_with_prefix(first + prefix)]
+
+    def set_queue_spec(self, queue: StandardQueue, spec: QueueSpec) -> None:
+        """Changes a queue's settings. Raises InvalidParameter."""
+        self.host.run(queue, queue.configure(spec, self._now_ms))
+
+    def dead_letter_sources(self, arn: str) -> list[str]:
+        """The ARNs of the queues of the same account and region that dead-letter into this one, sorted."""
+        target = parse_arn(arn)
+        found = []
+        for source in self.arns_with_prefix(queue_arn(target.account, target.region, "")):
+            machine = self._machines[source]
+            self.host.look(machine)
+            redrive = machine.spec.redrive
+            if redrive is not None and redrive.target_arn == arn:
+                found.append(source)
+        return found
+
+    def send(self, queue: StandardQueue, entry: SendEntry) -> SendResult:
+        """Sends one message; see StandardQueue.send."""
+        return self.host.run(queue, queue.send(entry, self._now_ms))
+
+    def receive(self, queue: StandardQueue, request: ReceiveRequest) -> list[ReceivedMessage]:
+        """Receives what is visible now; see StandardQueue.receive. Spilled bodies are read back (blocking, short)."""
+        redrive = queue.spec.redrive
+        if redrive is not None and redrive.target_arn not in self._machines:
+            request = msgspec.structs.replace(request, redrive_reachable=False)
+        messages = self.host.run(queue, queue.receive(request, self._now_ms))
+        if not messages:
+            return []
+        return [
+            ReceivedMessage(
+                decode_message(m.record or self._read_back(queue, m)),
+                m.receipt_handle,
+                m.receives,
+                m.first_received_ms,
+                m.visible_ms,
+            )
+            for m in messages
+        ]
+
+    def _read_back(self, queue: StandardQueue, message: Message) -> bytes:
+        (row,) = self.host.read(self.host.seat_of(queue), [message.key])
+        assert row is not None, "a message is in memory and has no row"
+        return row
+
+    def receive_when_ready(
+        self,
+        queue: StandardQueue,
+        request: ReceiveRequest,
+        wait_ms: int,
+        done: Callable[[list[ReceivedMessage]], None],
+        failed: Callable[[EventcoreError], None] | None = None,
+    ) -> Waiter | None:
+        """Receives as soon as there is something, `done([])` when nothing came within `wait_ms`.
+
+        Calls `done` before it returns (and returns None) when messages are there or wait_ms is 0; otherwise later,
+        within a request of its own, which `done` closes with `hold` or `barrier`. `failed` is told when that request
+        could not be made; without it the long poll ends empty. Waiters of a queue are served in the order they came.
+        """
+        messages = self.receive(queue, request)
+        if messages or wait_ms <= 0:
+            done(messages)
+            return None
+        return self.wait_for_messages(queue, request, wait_ms, done, failed)
+
+    def wait_for_messages(
+        self,
+        queue: StandardQueue,
+        request: ReceiveRequest,
+        wait_ms: int,
+        done: Callable[[list[ReceivedMessage]], None],
+        failed: Callable[[EventcoreError], None] | None = None,
+    ) -> Waiter:
+        """The waiting part of `receive_when_ready`, for a caller that has just received nothing."""
+        arn = queue.arn
+
+        def serve() -> bool:
+            found = self._machines.get(arn)
+            if not isinstance(found, StandardQueue):
+                return False
+            try:
+                self.begin()
+                received = self.receive(found, request)
+            except EventcoreError as error:
+                (failed or _ignore)(error)
+                return failed is not None
+            if not received:
+                return False
+            done(received)
+            return True
+
+        def expire() -> None:
+            self.host.begin_unchecked()
+            done([])
+
+        return self._waiters.add(arn, request, wait_ms, serve, expire)
+
+    def delete(self, queue: StandardQueue, handle: str) -> None:
+        """Deletes a received message; see StandardQueue.delete."""
+        self.host.run(queue, queue.delete(handle, self._now_ms))
+
+    def reject(self, queue: StandardQueue, handle: str) -> bool:
+        """Dead-letters a received message at once; see StandardQueue.reject."""
+        redrive = queue.spec.redrive
+        is_reachable = redrive is not None and redrive.target_arn in self._machines
+        return self.host.run(queue, queue.reject(handle, is_reachable))
+
+    def change_visibility(self, queue: StandardQueue, handle: str, timeout_ms: int) -> None:
+        """See StandardQueue.change_visibility."""
+        self.host.run(queue, queue.change_visibility(handle, timeout_ms, self._now_ms))
+
+    def purge(self, queue: StandardQueue) -> None:
+        """See StandardQueue.purge."""
+        self.host.run(queue, queue.purge(self._now_ms))
+
+    def statistics(self, queue: StandardQueue) -> QueueStatistics:
+        """The queue's counts."""
+        self.host.look(queue)
+        return queue.statistics(self._now_ms)
+
+    def _new_queue(self, arn: str) -> StandardQueue:
+        return StandardQueue(arn, self.ids, self.quotas, self._memory_bytes_max)
+
+    # What the host asks for
+
+    def _route(self, effect: Effect) -> None:
+        target = self._machines.get(effect.target_arn)
+        if isinstance(effect, Transfer):
+            assert isinstance(target, StandardQueue) and effect.record is not None
+            self.host.run(target, target.take_over(effect, effect.record, self._now_ms))
+        elif isinstance(target, StandardQueue):
+            self.host.run(target, target.accept(effect.parcel, self._now_ms))
+        else:
+            self._route_elsewhere(effect)
+
+    def _route_elsewhere(self, effect: Deliver) -> None:
+        log.warning("delivery_dropped", target=effect.target_arn)
+
+    def _on_durable(self) -> None:
+        pass
+
+    def _watch(self, arn: str, is_waited_for: bool) -> None:
+        machine = self._machines.get(arn)
+        if machine is not None:
+            self.host.seat_of(machine).is_waited_for = is_waited_for
+
+    def _serve_waiters(self, seat: Seat) -> None:
+        machine = self._machines.get(seat.arn)
+        if isinstance(machine, StandardQueue):
+            self._waiters.wake(seat.arn, lambda: machine.has_ready)
+
+    def _rebuild(self) -> Callable[[int, int, bytes], None]:
+        self._machines.clear()
+        self._directory = Directory(self.quotas)
+        self.host.seat(Seat(DIRECTORY_COMPONENT, "directory", "", self._directory))
+        return self._take_row
+
+    def _take_row(self, component: int, key: int, value: bytes) -> None:
+        if component == DIRECTORY_COMPONENT:
+            self._directory.apply(Mutation(key, value))
+            return
+        record = self._directory.record(component)
+        if record is None or record.retired_ms:
+            return
+        machine = self._machines.get(record.arn)
+        if machine is None:
+            machine = self._new_machine(record.kind, record.arn)
+            self._machines[record.arn] = machine
+            seat = Seat(component, record.kind, record.arn, machine)
+            seat.is_waited_for = self._waiters.is_waited_for(record.arn)
+            self.host.seat(seat)
+        machine.apply(Mutation(key, value))
+
+    def _new_machine(self, kind: str, arn: str) -> Machine:
+        assert kind == QUEUE, f"no machine of kind {kind!r}"
+        return self._new_queue(arn)
+
+
+def _difference(existing: QueueSpec, wanted: QueueSpec) -> str | None:
+    for field in msgspec.structs.fields(QueueSpec):
+        if field.name == "tags":
+            continue
+        if getattr(existing, field.name) != getattr(wanted, field.name):
+            return field.name
+    return None
+
+
+def _ignore(error: EventcoreError) -> None:
+    log.warning("long_poll_failed", error=str(error))

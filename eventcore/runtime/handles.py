@@ -1,0 +1,336 @@
+"""What the embedding program holds in its hands: queues and messages. Thin: each method is one engine request.
+
+A handle names its queue by ARN and stays good over a reload; using one of a deleted queue raises NotFound. Every method
+that changes something returns when the change is durable (as the broker's durability promises), and raises
+StoreUnavailable when its fate is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, final
+
+import msgspec
+
+from eventcore.attributes import (
+    AttributeValue,
+    decode_attributes,
+    encode_attributes,
+    md5_of_attributes,
+)
+from eventcore.codec import encode_json, json_decoder
+from eventcore.errors import EventcoreError, InvalidParameter
+from eventcore.ids import format_uuid
+from eventcore.limits import MESSAGE_ATTRIBUTES_MAX, WAIT_MS_MAX
+from eventcore.queues.message import SendEntry
+from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, ReceiveRequest
+from eventcore.runtime.engine import Engine, ReceivedMessage
+
+__all__ = ["Attributes", "Message", "Queue"]
+
+T = TypeVar("T")
+Attributes = Mapping[str, str | int | float | bytes]
+
+
+@final
+class Message:
+    """A received message. It is yours until its visibility timeout is over: delete it, extend it or release it."""
+
+    __slots__ = ("_queue", "_received")
+
+    def __init__(self, queue: Queue, received: ReceivedMessage) -> None:
+        self._queue = queue
+        self._received = received
+
+    def __repr__(self) -> str:
+        return f"<Message {self.id} of {self._queue.name!r}, received {self.receives} times>"
+
+    @property
+    def id(self) -> str:
+        """The message's id, a UUID; the same at every receive."""
+        return format_uuid(self._received.record.id)
+
+    @property
+    def body(self) -> str:
+        """The body as it was sent."""
+        return self._received.record.body
+
+    @property
+    def attributes(self) -> dict[str, str | bytes]:
+        """The message attributes; numbers as their text."""
+        values = decode_attributes(self._received.record.attributes)
+        return {
+            name: (value.binary or b"") if value.string is None else value.string
+            for name, value in values.items()
+        }
+
+    @property
+    def sent_ms(self) -> int:
+        """When it was sent, epoch ms."""
+        return self._received.record.sent_ms
+
+    @property
+    def receives(self) -> int:
+        """How often it was received, this time included."""
+        return self._received.receives
+
+    @property
+    def group_id(self) -> str | None:
+        """The message group, if it was sent with one."""
+        return self._received.record.group_id
+
+    @property
+    def receipt_handle(self) -> str:
+        """What identifies this receive."""
+        return self._received.receipt_handle
+
+    @property
+    def queue(self) -> Queue:
+        """The queue it was received from."""
+        return self._queue
+
+    def json(self, content_type: type[T] | None = None) -> T | Any:
+        """The body decoded from JSON, checked against `content_type` if given. Raises msgspec.ValidationError."""
+        return json_decoder(Any if content_type is None else content_type)(self.body)
+
+    async def delete(self) -> None:
+        """Done with it: deletes it for good."""
+        await self._queue.delete(self.receipt_handle)
+
+    async def extend(self, timeout_ms: int) -> None:
+        """Keeps it invisible to others for `timeout_ms` from now; 12 hours from the receive at the most."""
+        await self._queue.change_visibility(self.receipt_handle, timeout_ms)
+
+    async def release(self, delay_ms: int = 0) -> None:
+        """Gives it back: visible again after `delay_ms`."""
+        await self._queue.change_visibility(self.receipt_handle, delay_ms)
+
+    async def reject(self) -> bool:
+        """Sends it to the dead-letter queue now (True), or deletes it where the queue has none (False)."""
+        return await self._queue.reject(self.receipt_handle)
+
+
+@final
+class Queue:
+    """A queue of this broker."""
+
+    __slots__ = ("_engine", "arn", "name")
+
+    def __init__(self, engine: Engine, arn: str) -> None:
+        self._engine = engine
+        self.arn = arn
+        self.name = arn.rpartition(":")[2]
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.arn}>"
+
+    @property
+    def spec(self) -> QueueSpec:
+        """The queue's settings. Raises NotFound when it was deleted."""
+        return self._engine.queue(self.arn).spec
+
+    @property
+    def visibility_timeout_ms(self) -> int:
+        """How long a received message stays invisible."""
+        return self.spec.visibility_timeout_ms
+
+    async def send(
+        self,
+        body: str,
+        *,
+        delay_ms: int | None = None,
+        attributes: Attributes | None = None,
+        group_id: str | None = None,
+    ) -> str:
+        """Sends a message and returns its id when it is durable.
+
+        Raises MissingParameter for an empty body, InvalidParameter for one over the queue's size or a bad delay.
+        """
+        engine = self._engine
+        engine.begin()
+        entry = SendEntry(body, delay_ms) if not attributes and group_id is None else _entry(
+            body, delay_ms, attributes, group_id
+        )
+        result = engine.send(engine.queue(self.arn), entry)
+        barrier = engine.barrier()
+        if barrier is not None:
+            await barrier
+        return format_uuid(result.id)
+
+    async def send_json(self, content: Any, *, delay_ms: int | None = None) -> str:
+        """Sends anything msgspec can encode, as JSON. See `send`."""
+        return await self.send(encode_json(content).decode(), delay_ms=delay_ms)
+
+    async def send_many(self, bodies: Iterable[str], *, delay_ms: int | None = None) -> list[str]:
+        """Sends several messages in one transaction: all or, if it raises, none. Returns their ids in order."""
+        engine = self._engine
+        entries = [SendEntry(body, delay_ms) for body in bodies]
+        engine.begin()
+        queue = engine.queue(self.arn)
+        for entry in entries:
+            queue.check_send(entry)
+        results = [engine.send(queue, entry) for entry in entries]
+        await self._durable()
+        return [format_uuid(result.id) for result in results]
+
+    async def receive(
+        self,
+        *,
+        messages_max: int = 1,
+        wait_ms: int | None = None,
+        visibility_timeout_ms: int | None = None,
+    ) -> list[Message]:
+        """Receives up to `messages_max` (1 to 10) messages, waiting up to `wait_ms` (default: the queue's) for the first.
+
+        If the waiting task is cancelled, what it may just have been given becomes visible again at once.
+        """
+        engine = self._engine
+        engine.begin()
+        queue = engine.queue(self.arn)
+        request = ReceiveRequest(messages_max, visibility_timeout_ms)
+        received = engine.receive(queue, request)
+        wait_ms = queue.spec.wait_ms if wait_ms is None else wait_ms
+        if not 0 <= wait_ms <= WAIT_MS_MAX:
+            raise InvalidParameter("wait_ms", f"Must be >= 0 and <= {WAIT_MS_MAX}.", wait_ms)
+        if received or not wait_ms:
+            barrier = engine.barrier()
+            if barrier is not None:
+                await barrier
+        else:
+            received = await self._wait(request, wait_ms)
+        return [Message(self, message) for message in received]
+
+    async def _wait(self, request: ReceiveRequest, wait_ms: int) -> list[ReceivedMessage]:
+        arrived: asyncio.Future[list[ReceivedMessage]] = asyncio.get_running_loop().create_future()
+        reply = _Arrival(arrived)
+        engine = self._engine
+        given: list[ReceivedMessage] = []
+
+        def done(messages: list[ReceivedMessage]) -> None:
+            given.extend(messages)
+            engine.hold(reply, messages)
+
+        waiter = engine.wait_for_messages(engine.queue(self.arn), request, wait_ms, done)
+        try:
+            return await arrived
+        except asyncio.CancelledError:
+            waiter.cancel()
+            for message in given:
+                self._give_back(message)
+            raise
+
+    def _give_back(self, message: ReceivedMessage) -> None:
+        try:
+            self._engine.begin()
+            queue = self._engine.queue(self.arn)
+            self._engine.change_visibility(queue, message.receipt_handle, 0)
+        except EventcoreError:
+            return  # It comes back by itself when its visibility timeout is over.
+
+    async def delete(self, receipt_handle: str) -> None:
+        """Deletes a received message. An older handle of a message received again since does nothing."""
+        engine = self._engine
+        engine.begin()
+        engine.delete(engine.queue(self.arn), receipt_handle)
+        barrier = engine.barrier()
+        if barrier is not None:
+            await barrier
+
+    async def change_visibility(self, receipt_handle: str, timeout_ms: int) -> None:
+        """See Message.extend."""
+        self._engine.begin()
+        queue = self._engine.queue(self.arn)
+        self._engine.change_visibility(queue, receipt_handle, timeout_ms)
+        await self._durable()
+
+    async def reject(self, receipt_handle: str) -> bool:
+        """See Message.reject."""
+        self._engine.begin()
+        is_dead_lettered = self._engine.reject(self._engine.queue(self.arn), receipt_handle)
+        await self._durable()
+        return is_dead_lettered
+
+    async def purge(self) -> None:
+        """Deletes all messages sent until now, those in flight and delayed included."""
+        self._engine.begin()
+        self._engine.purge(self._engine.queue(self.arn))
+        await self._durable()
+
+    async def statistics(self) -> QueueStatistics:
+        """Counts of messages by state."""
+        self._engine.begin()
+        statistics = self._engine.statistics(self._engine.queue(self.arn))
+        await self._durable()
+        return statistics
+
+    async def configure(self, **changes: Any) -> None:
+        """Changes settings, by the names of QueueSpec. Raises InvalidParameter."""
+        self._engine.begin()
+        queue = self._engine.queue(self.arn)
+        try:
+            spec = msgspec.structs.replace(queue.spec, **changes)
+        except TypeError as error:
+            raise InvalidParameter("changes", str(error)) from error
+        self._engine.set_queue_spec(queue, spec)
+        await self._durable()
+
+    async def sleep(self, duration_ms: int) -> None:
+        """Waits on the broker's clock."""
+        await self._engine.sleep(duration_ms)
+
+    async def _durable(self) -> None:
+        barrier = self._engine.barrier()
+        if barrier is not None:
+            await barrier
+
+
+@final
+class _Arrival:
+    """The reply of a long poll made by the embedding program."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: asyncio.Future[list[ReceivedMessage]]) -> None:
+        self._future = future
+
+    def commit(self, payload: list[ReceivedMessage]) -> None:
+        if not self._future.done():
+            self._future.set_result(payload)
+
+    def fail(self, error: EventcoreError) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)
+
+
+def _entry(
+    body: str, delay_ms: int | None, attributes: Attributes | None, group_id: str | None
+) -> SendEntry:
+    values = {name: _attribute(name, value) for name, value in (attributes or {}).items()}
+    if len(values) > MESSAGE_ATTRIBUTES_MAX:
+        raise InvalidParameter(
+            "attributes", f"At most {MESSAGE_ATTRIBUTES_MAX} message attributes are allowed."
+        )
+    encoded = encode_attributes(values)
+    size_bytes = len(body.encode()) + sum(
+        len(name.encode()) + len(v.data_type) + len((v.string or "").encode()) + len(v.binary or b"")
+        for name, v in values.items()
+    )
+    return SendEntry(
+        body,
+        delay_ms,
+        encoded,
+        md5_of_attributes(values) if values else b"",
+        group_id=group_id,
+        size_bytes=size_bytes,
+    )
+
+
+def _attribute(name: str, value: str | int | float | bytes) -> AttributeValue:
+    if isinstance(value, str):
+        return AttributeValue("String", value)
+    if isinstance(value, bytes):
+        return AttributeValue("Binary", None, value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidParameter("attributes", f"{name!r} must be str, int, float or bytes.", value)
+    return AttributeValue("Number", repr(value))

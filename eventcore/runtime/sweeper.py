@@ -1,0 +1,97 @@
+"""Trims the rows that deleted resources left behind, in slices, so that no commit ever has a million deletions in it.
+
+A slice is read, then deleted as one range in an ordinary batch; the next one follows when that is durable. When a
+component is empty and its name's cool-down is over, the directory forgets it. A crash in between starts it over.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol, final
+
+from eventcore.clock import Clock, TimerHandle
+from eventcore.errors import EventcoreError
+from eventcore.outcome import Outcome, Trim
+from eventcore.resources.directory import Directory
+from eventcore.runtime.timers import Timers
+from eventcore.stores.base import Store
+
+__all__ = ["Sweeper"]
+
+SLICE_ROWS: Final = 1_000
+PAUSE_MS: Final = 5
+COOL_DOWN_PAUSE_MS: Final = 1_000
+KEY_MAX: Final = (1 << 63) - 1
+
+
+class SweepHost(Protocol):
+    """What the sweeper needs of the host."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether nothing staged is waiting for its commit."""
+        ...
+
+    def begin(self) -> int:
+        """See Host.begin."""
+        ...
+
+    def stage_trim(self, component: int, trim: Trim) -> None:
+        """Adds a range deletion to the open batch."""
+        ...
+
+    def run(self, machine: Directory, outcome: Outcome[None]) -> None:
+        """See Host.run."""
+        ...
+
+
+@final
+class Sweeper:
+    """Works on one retired component at a time, on a timer, and only when no commit is in flight."""
+
+    def __init__(self, host: SweepHost, store: Store, clock: Clock, timers: Timers) -> None:
+        self._host = host
+        self._store = store
+        self._clock = clock
+        self._timers = timers
+        self._timer: TimerHandle | None = None
+        self._directory: Directory | None = None
+
+    def start(self, directory: Directory) -> None:
+        """Goes to work if the directory has anything retired. Call after a load and after each deletion."""
+        self._directory = directory
+        if self._timer is None and directory.retired():
+            self._set_timer(PAUSE_MS)
+
+    def stop(self) -> None:
+        """Ends the work; the next start goes on where it was."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, pause_ms: int) -> None:
+        self._timer = self._timers.call_at(self._clock.now_ms() + pause_ms, self._step)
+
+    def _step(self) -> None:
+        self._timer = None
+        directory = self._directory
+        if directory is None:
+            return
+        pause_ms = PAUSE_MS
+        if self._host.is_durable:
+            try:
+                now_ms = self._host.begin()
+            except EventcoreError:
+                return
+            pause_ms = self._sweep(directory, now_ms)
+        if directory.retired():
+            self._set_timer(pause_ms)
+
+    def _sweep(self, directory: Directory, now_ms: int) -> int:
+        for component, record in directory.retired():
+            rows = self._store.scan(component, 0, KEY_MAX, SLICE_ROWS)
+            if rows:
+                self._host.stage_trim(component, Trim(rows[0][0], rows[-1][0]))
+                return PAUSE_MS
+            if directory.is_forgettable(record, now_ms):
+                self._host.run(directory, directory.forget(component))
+        return COOL_DOWN_PAUSE_MS
