@@ -1,0 +1,58 @@
+"""eventcore: an event-routing runtime. Queues, buses and rules, durable in one file, inside your
+program or as a daemon.
+
+    async with eventcore.open("events.db") as broker:
+        orders = await broker.create_queue("orders")
+        await orders.send("hello")
+        for message in await orders.receive(wait_ms=1_000):
+            await message.delete()
+
+The names are loaded at their first use: the writer process and the command line import parts of
+this package only, and start in a fraction of the time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from eventcore.errors import EventcoreError
+    from eventcore.runtime.broker import Broker, Event
+    from eventcore.runtime.broker import open_broker as open  # noqa: A004  (as in `eventcore.open`)
+    from eventcore.runtime.consumer import Reject, Retry
+    from eventcore.runtime.handles import Message, Queue
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Broker",
+    "Event",
+    "EventcoreError",
+    "Message",
+    "Queue",
+    "Reject",
+    "Retry",
+    "__version__",
+    "open",
+]
+
+_HOMES: Final = {
+    "Broker": ("eventcore.runtime.broker", "Broker"),
+    "Event": ("eventcore.runtime.broker", "Event"),
+    "EventcoreError": ("eventcore.errors", "EventcoreError"),
+    "Message": ("eventcore.runtime.handles", "Message"),
+    "Queue": ("eventcore.runtime.handles", "Queue"),
+    "Reject": ("eventcore.runtime.consumer", "Reject"),
+    "Retry": ("eventcore.runtime.consumer", "Retry"),
+    "open": ("eventcore.runtime.broker", "open_broker"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home[0]), home[1])
+    globals()[name] = value
+    return value

@@ -9,7 +9,15 @@ import msgspec
 
 from eventcore.errors import InvalidParameter
 
-__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "Arn", "bus_arn", "parse_arn", "queue_arn", "rule_arn"]
+__all__ = [
+    "DEFAULT_ACCOUNT",
+    "DEFAULT_REGION",
+    "Arn",
+    "bus_arn",
+    "parse_arn",
+    "queue_arn",
+    "rule_arn",
+]
 
 DEFAULT_ACCOUNT: Final = "000000000000"
 DEFAULT_REGION: Final = "us-east-1"
@@ -30,7 +38,9 @@ def parse_arn(text: str) -> Arn:
     """Takes an ARN apart. Raises InvalidParameter("arn")."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[1] or not parts[2] or not parts[5]:
-        raise InvalidParameter("arn", f"{text!r} is not an ARN (arn:partition:service:region:account:resource).", text)
+        raise InvalidParameter(
+            "arn", f"{text!r} is not an ARN (arn:partition:service:region:account:resource).", text
+        )
     return Arn(*parts[1:])
 
 

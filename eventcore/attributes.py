@@ -1,4 +1,5 @@
-"""Message attributes: typed name-value pairs that travel beside a body, through queues, topics and dead letters.
+"""Message attributes: typed name-value pairs that travel beside a body, through queues, topics and
+dead letters.
 
 Every machine carries them as bytes (`encode_attributes`) and never looks inside; only the edges do.
 """
@@ -22,9 +23,11 @@ __all__ = [
 
 
 class AttributeValue(msgspec.Struct, frozen=True, array_like=True):
-    """One message attribute. `data_type` is String, Number or Binary, with an optional custom label after a dot.
+    """One message attribute. `data_type` is String, Number or Binary, with an optional custom label
+    after a dot.
 
-    `string` is None for Binary, else the value's text (botocore shape MessageAttributeValue of sqs).
+    `string` is None for Binary, else the value's text (botocore shape MessageAttributeValue of
+    sqs).
     """
 
     data_type: str
@@ -51,8 +54,9 @@ def decode_attributes(encoded: bytes) -> AttributesRecord:
 def md5_of_attributes(attributes: AttributesRecord) -> bytes:
     """The digest (16 bytes) that AWS answers with and SDKs verify.
 
-    AWS, "Amazon SQS message metadata", "Calculating the MD5 message digest for message attributes": sorted by name;
-    name, data type and value each behind their length in four bytes, the value behind a byte for its transport type.
+    AWS, "Amazon SQS message metadata", "Calculating the MD5 message digest for message attributes":
+    sorted by name; name, data type and value each behind their length in four bytes, the value
+    behind a byte for its transport type.
     """
     digest = md5(usedforsecurity=False)
     for name in sorted(attributes):

@@ -1,7 +1,8 @@
 """Time is one integer: milliseconds since the Unix epoch, from a clock that never runs backwards.
 
-Machines never see a clock: `now_ms` is an argument of every command. The runtime holds one `Clock`, injected, so that
-tests and simulation run on `eventcore.testing.ManualClock` and let 14 days pass in a millisecond.
+Machines never see a clock: `now_ms` is an argument of every command. The runtime holds one `Clock`,
+injected, so that tests and simulation run on `eventcore.testing.ManualClock` and let 14 days pass
+in a millisecond.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class TimerHandle(Protocol):
 
 @runtime_checkable
 class SchedulingClock(Clock, Protocol):
-    """A clock that runs its own timers (a manual clock). With any other, the runtime uses the event loop's timers."""
+    """A clock that runs its own timers (a manual clock). With any other, the runtime uses the event
+    loop's timers.
+    """
 
     def call_at(self, deadline_ms: int, callback: Callable[[], object]) -> TimerHandle:
         """Calls `callback` once, as soon as `now_ms() >= deadline_ms`."""

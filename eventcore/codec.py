@@ -1,7 +1,7 @@
 """The only module that turns structs into bytes and back.
 
-Rows are msgpack of array-like msgspec structs: compact, fast, and open at the end (a field added with a default reads
-old rows). JSON is for the wire and for events.
+Rows are msgpack of array-like msgspec structs: compact, fast, and open at the end (a field added
+with a default reads old rows). JSON is for the wire and for events.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _buffer: Final = bytearray(4096)
 def encode_record(record: Any) -> bytes:
     """Any record or plain value as msgpack bytes, in an object of exactly their size.
 
-    Rows stay in memory by the million; `Encoder.encode` returns objects with up to a third of slack (486 B for 379).
+    Rows stay in memory by the million; `Encoder.encode` returns objects with up to a third of slack
+    (486 B for 379).
     """
     _encode_into(record, _buffer)
     return bytes(_buffer)
@@ -45,10 +46,14 @@ def record_decoder(record_type: type[T]) -> Callable[[bytes], T]:
 
 
 def json_decoder(struct_type: type[T]) -> Callable[[bytes | str], T]:
-    """The decoder for JSON texts of one struct type; unknown members are ignored. Raises msgspec.ValidationError."""
+    """The decoder for JSON texts of one struct type; unknown members are ignored. Raises
+    msgspec.ValidationError.
+    """
     return msgspec.json.Decoder(struct_type).decode
 
 
 def decode_json(text: bytes | str) -> Any:
-    """Plain values from JSON text. Raises ValueError. Strict JSON: no NaN, no lone surrogates, no trailing text."""
+    """Plain values from JSON text. Raises ValueError. Strict JSON: no NaN, no lone surrogates, no
+    trailing text.
+    """
     return orjson.loads(text)

@@ -1,7 +1,9 @@
-"""What a connector to a foreign system implements. Connectors live in the distribution `eventcore-connectors`.
+"""What a connector to a foreign system implements. Connectors live in the distribution
+`eventcore-connectors`.
 
-A connector is found by the entry-point group `eventcore.connectors`: the entry point's name is the URL scheme it serves
-("https"), its object a callable `(url: str, options: Mapping[str, str]) -> Target`.
+A connector is found by the entry-point group `eventcore.connectors`: the entry point's name is the
+URL scheme it serves ("https"), its object a callable `(url: str, options: Mapping[str, str]) ->
+Target`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ ENTRY_POINT_GROUP = "eventcore.connectors"
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One thing to deliver. `id` stays the same over all attempts, so that a receiver can drop repeats."""
+    """One thing to deliver. `id` stays the same over all attempts, so that a receiver can drop
+    repeats.
+    """
 
     id: str
     body: str
@@ -26,7 +30,9 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Target(Protocol):
-    """A foreign system that takes deliveries. At least once: an attempt whose answer was lost is made again."""
+    """A foreign system that takes deliveries. At least once: an attempt whose answer was lost is
+    made again.
+    """
 
     async def open(self) -> None:
         """Gets ready (connections, sessions). Called once, before the first delivery."""
@@ -35,7 +41,8 @@ class Target(Protocol):
     async def deliver(self, delivery: Delivery) -> None:
         """Returns when the system has it for good.
 
-        Raises RetryableDelivery or PermanentDelivery; anything else counts as retryable. Must honour cancellation.
+        Raises RetryableDelivery or PermanentDelivery; anything else counts as retryable. Must
+        honour cancellation.
         """
         ...
 

@@ -1,13 +1,14 @@
 """Every error that eventcore raises, and who has to act on it.
 
-    EventcoreError                       base; never raised itself; its fields are the facts, its text is built from them
+    EventcoreError                       base; never raised itself; its fields are the facts, its
+    text is built from them
     ├── RequestError                     the caller's fault; nothing was changed
     │   ├── InvalidParameter             one named parameter has a value that is not allowed
     │   ├── MissingParameter             one named parameter is required and absent
     │   ├── InvalidPattern               an event pattern that the pattern language does not allow
     │   ├── InvalidReceiptHandle         not a handle of this queue
     │   ├── NotFound                     no resource of that kind and name
-    │   ├── AlreadyExists                a resource of that kind and name is there already, with other settings
+    │   ├── AlreadyExists                it is there already, with other settings
     │   ├── Conflict                     the resource is in a state that does not allow this now
     │   ├── LimitExceeded                a quota, with its name and its value
     │   └── UnsupportedOperation         AWS has it, eventcore does not (yet)
@@ -15,14 +16,14 @@
     │   ├── RetryableDelivery            try again later
     │   └── PermanentDelivery            never try again; dead-letter it
     ├── StoreError                       the durable side failed
-    │   ├── StoreUnavailable             this commit failed or is unknown; the state was reloaded; try again
+    │   ├── StoreUnavailable             a commit failed or its fate is unknown; try again
     │   ├── StoreLocked                  another process has the file open
     │   ├── StoreTooNew                  the file was written by a newer eventcore
     │   └── StoreCorrupt                 the file is damaged, or is no eventcore file
     └── BrokerClosed                     the broker is shutting down or closed
 
-The core knows no AWS error code and no HTTP status: `eventcore.api` maps these types per service. A programmer's error
-is an AssertionError and never one of these.
+The core knows no AWS error code and no HTTP status: `eventcore.api` maps these types per service. A
+programmer's error is an AssertionError and never one of these.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ class NotFound(RequestError):
 
 
 class AlreadyExists(RequestError):
-    """A resource `name` of this `kind` exists; `difference` names the setting in which it differs, if that is why."""
+    """A resource `name` of this `kind` exists; `difference` names the setting in which it differs,
+    if that is why.
+    """
 
     def __init__(self, kind: str, name: str, difference: str | None = None) -> None:
         detail = f" with a different value for {difference}" if difference else ""
@@ -115,7 +118,9 @@ class AlreadyExists(RequestError):
 
 
 class Conflict(RequestError):
-    """The resource exists, but its present state does not allow this; `reason` is one word for the API's error map."""
+    """The resource exists, but its present state does not allow this; `reason` is one word for the
+    API's error map.
+    """
 
     def __init__(self, kind: str, name: str, reason: str) -> None:
         super().__init__(f"{kind} {name!r}: {reason}")
@@ -138,14 +143,18 @@ class UnsupportedOperation(RequestError):
     """AWS has this operation or option and eventcore does not, at least not yet."""
 
     def __init__(self, service: str, operation: str, detail: str = "") -> None:
-        super().__init__(f"{service}: {operation} is not supported" + (f": {detail}" if detail else ""))
+        super().__init__(
+            f"{service}: {operation} is not supported" + (f": {detail}" if detail else "")
+        )
         self.service = service
         self.operation = operation
         self.detail = detail
 
 
 class DeliveryError(EventcoreError):
-    """A target outside the store did not take a delivery. Raised by connectors, one of the two subclasses."""
+    """A target outside the store did not take a delivery. Raised by connectors, one of the two
+    subclasses.
+    """
 
     def __init__(self, target: str, cause: str) -> None:
         super().__init__(f"{target}: {cause}")
@@ -173,7 +182,9 @@ class StoreError(EventcoreError):
 
 
 class StoreUnavailable(StoreError):
-    """A commit failed, or its fate is unknown. The machines are reloaded from the store; the call may be tried again."""
+    """A commit failed, or its fate is unknown. The machines are reloaded from the store; the call
+    may be tried again.
+    """
 
 
 class StoreLocked(StoreError):

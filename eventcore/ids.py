@@ -1,7 +1,7 @@
 """Where identifiers and randomness come from. Injected, so that a seeded run repeats exactly.
 
-Ids are 16 raw bytes in memory and on disk (a third of the size of their text) and become the usual 36 characters only
-on the way out.
+Ids are 16 raw bytes in memory and on disk (a third of the size of their text) and become the usual
+36 characters only on the way out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class IdSource(Protocol):
 
 @final
 class SystemIds:
-    """Ids from the operating system's random numbers, fetched in pools of 8 KiB because the system call is the cost."""
+    """Ids from the operating system's random numbers, fetched in pools of 8 KiB because the system
+    call is the cost.
+    """
 
     def __init__(self) -> None:
         self._pool = b""

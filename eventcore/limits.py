@@ -1,8 +1,9 @@
-"""Every quota and bound, by name. AWS's figures where AWS has one; our own bounds where something could grow.
+"""Every quota and bound, by name. AWS's figures where AWS has one; our own bounds where something
+could grow.
 
-Two kinds: what a request may hold is always enforced (a program that passes here must pass on AWS); what an *account*
-may use at a time (`Quotas`) is enforced only under `--strictness aws`, since nobody wants to be throttled by his own
-broker.
+Two kinds: what a request may hold is always enforced (a program that passes here must pass on AWS);
+what an *account* may use at a time (`Quotas`) is enforced only under `--strictness aws`, since
+nobody wants to be throttled by his own broker.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ HTTP_CONNECTIONS_MAX: Final = 16_384
 
 
 class Quotas(msgspec.Struct, frozen=True):
-    """What an account may use at a time. None switches one off. Each has a name, so each can be switched alone."""
+    """What an account may use at a time. None switches one off. Each has a name, so each can be
+    switched alone.
+    """
 
     in_flight_max: int | None = None
     purge_interval_ms: int | None = None

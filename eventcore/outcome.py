@@ -1,14 +1,17 @@
 """What a machine's command returns: the contract that everything stands on.
 
-A command either raises an `EventcoreError` and has changed nothing, or it has already passed every mutation through its
-own `apply` and returns an `Outcome`. The host then makes the mutations durable, and only then lets the value out.
+A command either raises an `EventcoreError` and has changed nothing, or it has already passed every
+mutation through its own `apply` and returns an `Outcome`. The host then makes the mutations
+durable, and only then lets the value out.
 
-Mutations are absolute: each puts or deletes one row of the machine's component, never a delta; times and ids are in it.
-Applying one twice is harmless. `apply` is the only code that changes durable state, live and in recovery: after a
-restart the host passes each stored row to `apply` as a mutation.
+Mutations are absolute: each puts or deletes one row of the machine's component, never a delta;
+times and ids are in it. Applying one twice is harmless. `apply` is the only code that changes
+durable state, live and in recovery: after a restart the host passes each stored row to `apply` as a
+mutation.
 
-A row key is one integer: the row family in the top bits, a number chosen by the machine below (`row_key`). Rows of one
-component come back in key order, so a machine numbers its families in the order in which it wants them back.
+A row key is one integer: the row family in the top bits, a number chosen by the machine below
+(`row_key`). Rows of one component come back in key order, so a machine numbers its families in the
+order in which it wants them back.
 """
 
 from __future__ import annotations
@@ -59,9 +62,9 @@ def row_number(key: int) -> int:
 class Mutation(msgspec.Struct, gc=False, frozen=True):
     """One row put (value is bytes) or deleted (value is None).
 
-    `record` is the decoded value where the maker has it at hand: `apply` uses it, and decodes `value` only in recovery.
-    `is_new` promises that the store holds no row of this key: if the row is deleted again within one batch, it costs
-    nothing at all.
+    `record` is the decoded value where the maker has it at hand: `apply` uses it, and decodes
+    `value` only in recovery. `is_new` promises that the store holds no row of this key: if the row
+    is deleted again within one batch, it costs nothing at all.
     """
 
     key: int
@@ -71,16 +74,20 @@ class Mutation(msgspec.Struct, gc=False, frozen=True):
 
 
 class Trim(msgspec.Struct, gc=False, frozen=True):
-    """All rows with first_key <= key <= last_key go. Only for rows that no machine's state depends on any more."""
+    """All rows with first_key <= key <= last_key go. Only for rows that no machine's state depends
+    on any more.
+    """
 
     first_key: int
     last_key: int
 
 
 class Parcel(msgspec.Struct, gc=False, frozen=True):
-    """What one machine hands to another: a body and what travels with it. The receiver gives it an id of its own.
+    """What one machine hands to another: a body and what travels with it. The receiver gives it an
+    id of its own.
 
-    `attributes` is `eventcore.attributes.encode_attributes(...)`, `attributes_md5` their raw digest; both empty for none.
+    `attributes` is `eventcore.attributes.encode_attributes(...)`, `attributes_md5` their raw
+    digest; both empty for none.
     """
 
     body: str
@@ -95,9 +102,10 @@ class Parcel(msgspec.Struct, gc=False, frozen=True):
 class Deliver(msgspec.Struct, gc=False, frozen=True):
     """Effect: give `parcel` to the resource `target_arn`.
 
-    A target in the same store takes it in the same transaction. Any other becomes a row of that target's outbox in the
-    same transaction, and is delivered at least once from there. If the target does not exist, the parcel goes to
-    `dead_letter_arn`, or, with none, is counted and dropped, as AWS does.
+    A target in the same store takes it in the same transaction. Any other becomes a row of that
+    target's outbox in the same transaction, and is delivered at least once from there. If the
+    target does not exist, the parcel goes to `dead_letter_arn`, or, with none, is counted and
+    dropped, as AWS does.
     """
 
     target_arn: str
@@ -108,10 +116,11 @@ class Deliver(msgspec.Struct, gc=False, frozen=True):
 
 
 class Transfer(msgspec.Struct, gc=False, frozen=True):
-    """Effect: move a message, with its id, its send time and its receive count, from a queue to `target_arn`.
+    """Effect: move a message, with its id, its send time and its receive count, from a queue to
+    `target_arn`.
 
-    `record` is the message's encoded row; None when the body was spilled: the host reads row `key` of the sender then,
-    before it stages the sender's deletion.
+    `record` is the message's encoded row; None when the body was spilled: the host reads row `key`
+    of the sender then, before it stages the sender's deletion.
     """
 
     target_arn: str
@@ -145,14 +154,20 @@ def delete_row(key: int) -> Mutation:
 
 
 class Machine(Protocol):
-    """What the host needs of every machine. Commands are the machine's own; they all return an `Outcome`."""
+    """What the host needs of every machine. Commands are the machine's own; they all return an
+    `Outcome`.
+    """
 
     def apply(self, mutation: Mutation) -> None:
-        """Takes one row in. Total: never raises for a row that a machine of this or an older version wrote."""
+        """Takes one row in. Total: never raises for a row that a machine of this or an older
+        version wrote.
+        """
         ...
 
     def next_deadline(self) -> int | None:
-        """When `tick` next has something to do, in epoch ms; None for never. May be early, never late. O(1)."""
+        """When `tick` next has something to do, in epoch ms; None for never. May be early, never
+        late. O(1).
+        """
         ...
 
     def tick(self, now_ms: int, limit: int) -> Outcome[None]:

@@ -1,0 +1,1 @@
+"""Queues: the machines, their messages, their settings."""

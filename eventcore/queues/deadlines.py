@@ -1,11 +1,13 @@
 """Which messages are due when. Constant cost per message, nothing scans, nothing stale is kept.
 
-Timeouts of one queue have few distinct durations (the queue's visibility timeout, its delay), and those of one duration
-fall due in the order in which they began: one first-in-first-out lane per duration, from which a message can be taken
-out again in constant time. What does not fit a lane (a deadline earlier than the lane's last, as in recovery, or more
-than LANES_MAX durations) goes to a heap, whose stale entries are swept out when they outnumber the live ones.
+Timeouts of one queue have few distinct durations (the queue's visibility timeout, its delay), and
+those of one duration fall due in the order in which they began: one first-in-first-out lane per
+duration, from which a message can be taken out again in constant time. What does not fit a lane (a
+deadline earlier than the lane's last, as in recovery, or more than LANES_MAX durations) goes to a
+heap, whose stale entries are swept out when they outnumber the live ones.
 
-Invariant: a number is in at most one lane, or live in the heap; `earliest_ms` is never later than the earliest deadline.
+Invariant: a number is in at most one lane, or live in the heap; `earliest_ms` is never later than
+the earliest deadline.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ class Deadlines:
             heapify(self._heap)
 
     def pop_due(self, now_ms: int, limit: int) -> list[int]:
-        """Takes out at most `limit` numbers whose deadline is <= now_ms and sets `earliest_ms` anew."""
+        """Takes out at most `limit` numbers whose deadline is <= now_ms and sets `earliest_ms`
+        anew.
+        """
         if self.earliest_ms > now_ms:
             return []
         due: list[int] = []
@@ -111,11 +115,17 @@ class Deadlines:
         for lane in self._lanes.values():
             deadlines = list(lane.values())
             assert deadlines == sorted(deadlines), "a lane is not in order"
-            assert all(self._lane_of[number] is lane for number in lane), "a number is in another lane"
+            assert all(self._lane_of[number] is lane for number in lane), (
+                "a number is in another lane"
+            )
             in_lanes += len(lane)
         assert in_lanes == len(self._lane_of), "a number has no lane"
-        assert not self._in_heap.keys() & self._lane_of.keys(), "a number is in a lane and in the heap"
-        assert set(self._heap) >= {(d, n) for n, d in self._in_heap.items()}, "a number is not in the heap"
+        assert not self._in_heap.keys() & self._lane_of.keys(), (
+            "a number is in a lane and in the heap"
+        )
+        assert set(self._heap) >= {(d, n) for n, d in self._in_heap.items()}, (
+            "a number is not in the heap"
+        )
         every = [d for lane in self._lanes.values() for d in lane.values()]
         every.extend(self._in_heap.values())
         assert self.earliest_ms <= min(every, default=NEVER), "earliest_ms is late"

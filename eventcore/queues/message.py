@@ -1,7 +1,8 @@
 """What a queue keeps of a message, and what it gives out.
 
-Two rows per message at the most: the message itself (never changed after the send) and, from its first receive on, its
-delivery state (small, rewritten by each receive). So a receive does not rewrite a body.
+Two rows per message at the most: the message itself (never changed after the send) and, from its
+first receive on, its delivery state (small, rewritten by each receive). So a receive does not
+rewrite a body.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ __all__ = [
 class MessageRecord(msgspec.Struct, gc=False, frozen=True, array_like=True):
     """The immutable row of a message.
 
-    `available_ms` is when its delay ends. `receives` and `first_received_ms` are what it brought along from the queue
-    that dead-lettered it (`dead_letter_source`, an ARN), else 0.
+    `available_ms` is when its delay ends. `receives` and `first_received_ms` are what it brought
+    along from the queue that dead-lettered it (`dead_letter_source`, an ARN), else 0.
     """
 
     sent_ms: int
@@ -52,9 +53,9 @@ decode_message: Final = record_decoder(MessageRecord)
 class DeliveryRecord(msgspec.Struct, gc=False, frozen=True, array_like=True):
     """The delivery state of a message that was received at least once.
 
-    `visible_ms` is when it becomes visible again, `timeout_ms` after the receive or the latest change of visibility.
-    `token` makes the latest receipt handle. `received_ms` is the time of the latest receive, from which the 12 hours
-    of total visibility count.
+    `visible_ms` is when it becomes visible again, `timeout_ms` after the receive or the latest
+    change of visibility. `token` makes the latest receipt handle. `received_ms` is the time of the
+    latest receive, from which the 12 hours of total visibility count.
     """
 
     visible_ms: int
@@ -69,7 +70,9 @@ decode_delivery: Final = record_decoder(DeliveryRecord)
 
 
 class SendEntry(msgspec.Struct, gc=False, frozen=True):
-    """A message to send. `delay_ms` None takes the queue's. `attributes` is `eventcore.attributes.encode_attributes(...)`."""
+    """A message to send. `delay_ms` None takes the queue's. `attributes` is
+    `eventcore.attributes.encode_attributes(...)`.
+    """
 
     body: str
     delay_ms: int | None = None
@@ -80,11 +83,15 @@ class SendEntry(msgspec.Struct, gc=False, frozen=True):
     group_id: str | None = None
     deduplication_id: str | None = None
     size_bytes: int = -1
-    """Body and attributes in bytes, as AWS counts them, where the caller knows it; -1 lets the queue count the body."""
+    """Body and attributes in bytes, as AWS counts them, where the caller knows it; -1 lets the
+    queue count the body.
+    """
 
 
 class SendResult(msgspec.Struct, gc=False, frozen=True):
-    """What a send answers with. Both digests are raw, 16 bytes (empty where there are no attributes)."""
+    """What a send answers with. Both digests are raw, 16 bytes (empty where there are no
+    attributes).
+    """
 
     id: bytes
     body_md5: bytes
@@ -94,7 +101,8 @@ class SendResult(msgspec.Struct, gc=False, frozen=True):
 class Message(msgspec.Struct, gc=False, frozen=True):
     """A received message, as `StandardQueue.receive` gives it out.
 
-    `record` is the encoded `MessageRecord`, or None when it was spilled: then the host reads row `key` back.
+    `record` is the encoded `MessageRecord`, or None when it was spilled: then the host reads row
+    `key` back.
     """
 
     key: int
@@ -103,4 +111,3 @@ class Message(msgspec.Struct, gc=False, frozen=True):
     receives: int
     first_received_ms: int
     visible_ms: int
-

@@ -23,7 +23,8 @@ class RedrivePolicy(msgspec.Struct, frozen=True, array_like=True):
 class QueueSpec(msgspec.Struct, frozen=True, array_like=True):
     """All settings of a queue; times in ms.
 
-    `attributes` holds what is stored and returned without having an effect here (Policy, Kms...), as given.
+    `attributes` holds what is stored and returned without having an effect here (Policy, Kms...),
+    as given.
     """
 
     visibility_timeout_ms: int = limits.VISIBILITY_TIMEOUT_MS_DEFAULT
@@ -37,9 +38,13 @@ class QueueSpec(msgspec.Struct, frozen=True, array_like=True):
 
     def validate(self) -> None:
         """Raises InvalidParameter for the first setting that is out of AWS's range."""
-        _in_range("visibility_timeout_ms", self.visibility_timeout_ms, 0, limits.VISIBILITY_TIMEOUT_MS_MAX)
+        _in_range(
+            "visibility_timeout_ms", self.visibility_timeout_ms, 0, limits.VISIBILITY_TIMEOUT_MS_MAX
+        )
         _in_range("delay_ms", self.delay_ms, 0, limits.DELAY_MS_MAX)
-        _in_range("retention_ms", self.retention_ms, limits.RETENTION_MS_MIN, limits.RETENTION_MS_MAX)
+        _in_range(
+            "retention_ms", self.retention_ms, limits.RETENTION_MS_MIN, limits.RETENTION_MS_MAX
+        )
         _in_range("wait_ms", self.wait_ms, 0, limits.WAIT_MS_MAX)
         _in_range(
             "message_bytes_max",
@@ -60,12 +65,16 @@ decode_queue_spec: Final = record_decoder(QueueSpec)
 
 
 class ReceiveRequest(msgspec.Struct, gc=False, frozen=True):
-    """How many messages (1 to 10) and for how long they become invisible (None: the queue's setting)."""
+    """How many messages (1 to 10) and for how long they become invisible (None: the queue's
+    setting).
+    """
 
     messages_max: int = 1
     visibility_timeout_ms: int | None = None
     redrive_reachable: bool = True
-    """Whether the dead-letter queue exists at present; without it messages stay and are received again."""
+    """Whether the dead-letter queue exists at present; without it messages stay and are received
+    again.
+    """
 
 
 class QueueStatistics(msgspec.Struct, frozen=True):

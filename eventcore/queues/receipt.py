@@ -1,14 +1,14 @@
 """Receipt handles: opaque to the caller, checked without a table.
 
-A handle holds the queue's tag (so that a handle of another queue, or of a deleted namesake, is known as such), the
-message's number and the token drawn at that receive. Only the latest token of a message opens it.
+A handle holds the queue's tag (so that a handle of another queue, or of a deleted namesake, is
+known as such), the message's number and the token drawn at that receive. Only the latest token of a
+message opens it.
 """
 
 from __future__ import annotations
 
+import struct
 from binascii import a2b_base64, b2a_base64
-from struct import Struct
-from struct import error as LayoutError
 from typing import Final
 from zlib import crc32
 
@@ -16,7 +16,7 @@ from eventcore.errors import InvalidReceiptHandle
 
 __all__ = ["make_handle", "open_handle", "queue_tag"]
 
-_LAYOUT: Final = Struct(">IQQ")
+_LAYOUT: Final = struct.Struct(">IQQ")
 _pack: Final = _LAYOUT.pack
 _unpack: Final = _LAYOUT.unpack
 
@@ -32,10 +32,10 @@ def make_handle(tag: int, number: int, token: int) -> str:
 
 
 def open_handle(tag: int, handle: str) -> tuple[int, int]:
-    """(number, token) of a handle. Raises InvalidReceiptHandle for what this queue never gave out."""
+    """(number, token) of a handle. Raises InvalidReceiptHandle for any other text."""
     try:
         found, number, token = _unpack(a2b_base64(handle.encode("ascii"), strict_mode=True))
-    except (ValueError, LayoutError) as error:
+    except (ValueError, struct.error) as error:
         raise InvalidReceiptHandle(handle) from error
     if found != tag:
         raise InvalidReceiptHandle(handle)

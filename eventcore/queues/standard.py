@@ -1,24 +1,31 @@
-"""The standard queue: at-least-once, best-effort order, visibility timeouts, delays, retention, dead letters.
+"""The standard queue: at-least-once, best-effort order, visibility timeouts, delays, retention,
+dead letters.
 
 A message is in exactly one place:
 
     send, no delay ──▶ READY ──receive──▶ IN_FLIGHT ──delete──▶ gone
-    send, delay ─▶ DELAYED ─due─▶ READY ◀──due, or visibility 0──┘        also gone from anywhere: retention, purge;
-                                                                          from READY at a receive: dead-lettered
+    send, delay ─▶ DELAYED ─due─▶ READY ◀──due, or visibility 0──┘
+
+From anywhere a message is gone by retention and purge; from READY, at a receive, to dead letters.
 
 Rules of this file:
 
-- Rows: the spec (family 0), the purge mark (1), messages (2), delivery states (3), in this order, which is the order of
-  recovery. A message's row is never rewritten. Its delivery row exists from its first receive here on.
-- Time moves messages from DELAYED and IN_FLIGHT to READY. That is derived from the rows and the time, and is no mutation.
-- READY is two sources, delivered in number order: `_fresh`, runs [first, last] of numbers never received, with those
-  received at least POISON_RECEIVES times as runs behind (AWS moves them to the back of the queue); and `_returned`, a
-  heap of the others that came back. Both may name messages that are not READY any more: those are passed over when they
-  come up. Runs, because a list of a million messages would be walked by every full garbage collection.
-- Numbers rise with the send. Retention walks up the numbers with one cursor, so that it costs nothing per message; the
-  few messages that came with an older send time (dead letters keep theirs) are in a heap of their own.
+- Rows: the spec (family 0), the purge mark (1), messages (2), delivery states (3), in this order,
+  which is the order of recovery. A message's row is never rewritten. Its delivery row exists from
+  its first receive here on.
+- Time moves messages from DELAYED and IN_FLIGHT to READY. That is derived from the rows and the
+  time, and is no mutation.
+- READY is two sources, delivered in number order: `_fresh`, runs [first, last] of numbers never
+  received, with those received at least POISON_RECEIVES times as runs behind (AWS moves them to the
+  back of the queue); and `_returned`, a heap of the others that came back. Both may name messages
+  that are not READY any more: those are passed over when they come up. Runs, because a list of a
+  million messages would be walked by every full garbage collection.
+- Numbers rise with the send. Retention walks up the numbers with one cursor, so that it costs
+  nothing per message; the few messages that came with an older send time (dead letters keep theirs)
+  are in a heap of their own.
 - A purge swaps the containers and leaves memory and rows to be freed by `tick`, in slices.
-- Bodies beyond `memory_bytes_max` are not kept: `record` is None, and the host reads the row back on receive.
+- Bodies beyond `memory_bytes_max` are not kept: `record` is None, and the host reads the row back
+  on receive.
 """
 
 from __future__ import annotations
@@ -32,7 +39,7 @@ import msgspec
 
 from eventcore import limits
 from eventcore.codec import encode_record, record_decoder
-from eventcore.errors import InvalidParameter, InvalidReceiptHandle, LimitExceeded, MissingParameter
+from eventcore.errors import InvalidParameter, LimitExceeded, MissingParameter
 from eventcore.ids import IdSource
 from eventcore.outcome import (
     Mutation,
@@ -89,7 +96,9 @@ _decode_purge: Final = record_decoder(PurgeRecord)
 
 
 class _Entry(msgspec.Struct, gc=False):
-    """A message in memory. `token` is 0 as long as it was never received here, and so has no delivery row."""
+    """A message in memory. `token` is 0 as long as it was never received here, and so has no
+    delivery row.
+    """
 
     number: int
     record: bytes | None
@@ -103,7 +112,9 @@ class _Entry(msgspec.Struct, gc=False):
 
 @final
 class StandardQueue:
-    """One standard queue. See the file's rules; every command returns an Outcome or raises before it changes anything."""
+    """One standard queue. See the file's rules; every command returns an Outcome or raises before
+    it changes anything.
+    """
 
     def __init__(
         self,
@@ -142,7 +153,8 @@ class StandardQueue:
     # Commands
 
     def configure(self, spec: QueueSpec, now_ms: int) -> Outcome[None]:
-        """Creates the queue or changes its settings. A shorter retention applies to the messages that are there.
+        """Creates the queue or changes its settings. A shorter retention applies to the messages
+        that are there.
 
         Raises InvalidParameter for a setting out of range.
         """
@@ -155,7 +167,8 @@ class StandardQueue:
     def send(self, entry: SendEntry, now_ms: int) -> Outcome[SendResult]:
         """Puts a message at the end, invisible for its delay.
 
-        Raises MissingParameter for an empty body, InvalidParameter for one too large or a delay out of range.
+        Raises MissingParameter for an empty body, InvalidParameter for one too large or a delay out
+        of range.
         """
         body = self.check_send(entry)
         delay_ms = self.spec.delay_ms if entry.delay_ms is None else entry.delay_ms
@@ -176,7 +189,9 @@ class StandardQueue:
         return Outcome(SendResult(record.id, record.body_md5, record.attributes_md5), (mutation,))
 
     def accept(self, parcel: Parcel, now_ms: int) -> Outcome[None]:
-        """Takes what another machine delivers, as a new message. Never refuses: the sender has committed to it."""
+        """Takes what another machine delivers, as a new message. Never refuses: the sender has
+        committed to it.
+        """
         body = parcel.body.encode()
         record = MessageRecord(
             now_ms,
@@ -193,9 +208,11 @@ class StandardQueue:
         return Outcome(None, (self._put_message(record),))
 
     def take_over(self, transfer: Transfer, record: bytes, now_ms: int) -> Outcome[None]:
-        """Takes a message moved from another queue: it keeps its id, send time and receive count, and is visible at once.
+        """Takes a message moved from another queue: it keeps its id, send time and receive count,
+        and is visible at once.
 
-        AWS: "the expiration of a message is always based on its original enqueue timestamp" (standard queues).
+        AWS: "the expiration of a message is always based on its original enqueue timestamp"
+        (standard queues).
         """
         moved = msgspec.structs.replace(
             decode_message(record),
@@ -207,10 +224,12 @@ class StandardQueue:
         return Outcome(None, (self._put_message(moved),))
 
     def receive(self, request: ReceiveRequest, now_ms: int) -> Outcome[tuple[Message, ...]]:
-        """Up to `messages_max` visible messages, each invisible to others for the visibility timeout from now on.
+        """Up to `messages_max` visible messages, each invisible to others for the visibility
+        timeout from now on.
 
-        Messages over the redrive policy's count leave for the dead-letter queue instead. Raises InvalidParameter for
-        numbers out of range, LimitExceeded("in_flight_max") when the quota of messages in flight is reached.
+        Messages over the redrive policy's count leave for the dead-letter queue instead. Raises
+        InvalidParameter for numbers out of range, LimitExceeded("in_flight_max") when the quota of
+        messages in flight is reached.
         """
         timeout_ms = self._check_receive(request)
         if self._in_flight.earliest_ms <= now_ms or self._delayed.earliest_ms <= now_ms:
@@ -238,7 +257,8 @@ class StandardQueue:
         return Outcome(tuple(messages), tuple(mutations), tuple(effects))
 
     def delete(self, handle: str, now_ms: int) -> Outcome[None]:
-        """Deletes the message of the handle; does nothing for an older handle or a message gone already, as AWS does.
+        """Deletes the message of the handle; does nothing for an older handle or a message gone
+        already, as AWS does.
 
         Raises InvalidReceiptHandle for a handle that is not this queue's.
         """
@@ -251,10 +271,12 @@ class StandardQueue:
         return Outcome(None, tuple(mutations))
 
     def reject(self, handle: str, is_reachable: bool) -> Outcome[bool]:
-        """Sends a received message to the dead-letter queue now, without waiting for its receive count to be reached.
+        """Sends a received message to the dead-letter queue now, without waiting for its receive
+        count to be reached.
 
-        Without a (reachable) dead-letter queue it is deleted. The value says whether it went to one. Not an AWS
-        operation: for handlers that know that a message will never succeed. Raises InvalidReceiptHandle.
+        Without a (reachable) dead-letter queue it is deleted. The value says whether it went to
+        one. Not an AWS operation: for handlers that know that a message will never succeed. Raises
+        InvalidReceiptHandle.
         """
         number, token = open_handle(self._tag, handle)
         entry = self._entries.get(number)
@@ -269,8 +291,8 @@ class StandardQueue:
     def change_visibility(self, handle: str, timeout_ms: int, now_ms: int) -> Outcome[None]:
         """Makes the message invisible until `timeout_ms` from now; 0 makes it visible at once.
 
-        Raises InvalidParameter when the timeout is out of range, when the message is gone or was received again, and
-        when it would stay invisible for more than 12 hours from its receive.
+        Raises InvalidParameter when the timeout is out of range, when the message is gone or was
+        received again, and when it would stay invisible for more than 12 hours from its receive.
         """
         if not 0 <= timeout_ms <= limits.VISIBILITY_TIMEOUT_MS_MAX:
             raise InvalidParameter(
@@ -293,7 +315,12 @@ class StandardQueue:
                 timeout_ms,
             )
         record = DeliveryRecord(
-            now_ms + timeout_ms, timeout_ms, entry.receives, entry.first_received_ms, entry.received_ms, token
+            now_ms + timeout_ms,
+            timeout_ms,
+            entry.receives,
+            entry.first_received_ms,
+            entry.received_ms,
+            token,
         )
         mutation = Mutation(_DELIVERY_KEY | number, encode_record(record), record)
         self.apply(mutation)
@@ -325,7 +352,9 @@ class StandardQueue:
         return None if deadline_ms >= NEVER else deadline_ms
 
     def tick(self, now_ms: int, limit: int) -> Outcome[None]:
-        """Makes messages visible that are due, drops expired ones, frees what a purge left: `limit` steps of each."""
+        """Makes messages visible that are due, drops expired ones, frees what a purge left: `limit`
+        steps of each.
+        """
         self._release_due(now_ms, limit)
         mutations: list[Mutation] = []
         self._expire(now_ms, limit, mutations)
@@ -439,10 +468,14 @@ class StandardQueue:
         size_bytes = entry.size_bytes if entry.size_bytes >= 0 else len(body)
         if size_bytes > self.spec.message_bytes_max:
             raise InvalidParameter(
-                "body", f"Message must be shorter than {self.spec.message_bytes_max} bytes.", size_bytes
+                "body",
+                f"Message must be shorter than {self.spec.message_bytes_max} bytes.",
+                size_bytes,
             )
         if entry.delay_ms is not None and not 0 <= entry.delay_ms <= limits.DELAY_MS_MAX:
-            raise InvalidParameter("delay_ms", f"Must be >= 0 and <= {limits.DELAY_MS_MAX}.", entry.delay_ms)
+            raise InvalidParameter(
+                "delay_ms", f"Must be >= 0 and <= {limits.DELAY_MS_MAX}.", entry.delay_ms
+            )
         return body
 
     def _check_receive(self, request: ReceiveRequest) -> int:
@@ -556,7 +589,9 @@ class StandardQueue:
                 heappush(self._returned, number)
 
     def _expire(self, now_ms: int, limit: int, mutations: list[Mutation]) -> None:
-        """Walks the cursor up to the first message that is not due; the walk over deleted numbers counts as steps."""
+        """Walks the cursor up to the first message that is not due; the walk over deleted numbers
+        counts as steps.
+        """
         expired_ms = now_ms - self.spec.retention_ms
         older = self._older
         while older and older[0][0] <= expired_ms and limit:
@@ -615,7 +650,7 @@ class StandardQueue:
 
     @property
     def has_ready(self) -> bool:
-        """Whether a receive now would find a message (without looking at what has just fallen due)."""
+        """Whether a receive would find a message (not looking at what has just fallen due)."""
         return len(self._entries) > len(self._in_flight) + len(self._delayed)
 
     def statistics(self, now_ms: int) -> QueueStatistics:

@@ -2,11 +2,12 @@
 
 Rules of this file:
 
-- The directory is component 0, so it comes back first in recovery and says what the other components are.
-- A component number is given once and never again: rows that a deleted resource left behind can not be taken for
-  somebody else's.
-- A deleted resource stays in the directory as retired until its rows are trimmed (the runtime does that in slices) and
-  AWS's cool-down for its name is over.
+- The directory is component 0, so it comes back first in recovery and says what the other
+  components are.
+- A component number is given once and never again: rows that a deleted resource left behind can not
+  be taken for somebody else's.
+- A deleted resource stays in the directory as retired until its rows are trimmed (the runtime does
+  that in slices) and AWS's cool-down for its name is over.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _RESOURCE: Final = 0
 
 
 class ResourceRecord(msgspec.Struct, frozen=True, array_like=True):
-    """The row of one resource. `kind` is "queue", "bus" or "outbox"; `retired_ms` is 0 while it exists."""
+    """The row of one resource. `kind` is "queue", "bus" or "outbox"; `retired_ms` is 0 while it
+    exists.
+    """
 
     kind: str
     arn: str
@@ -54,7 +57,8 @@ class Directory:
     def register(self, kind: str, arn: str, now_ms: int) -> Outcome[int]:
         """Adds a resource; the value is its component number.
 
-        Raises AlreadyExists, or Conflict("deleted recently") within the quota's cool-down after a deletion.
+        Raises AlreadyExists, or Conflict("deleted recently") within the quota's cool-down after a
+        deletion.
         """
         if arn in self._components:
             raise AlreadyExists(kind, arn)
@@ -63,12 +67,16 @@ class Directory:
         if interval_ms and retired_ms is not None and now_ms < retired_ms + interval_ms:
             raise Conflict(kind, arn, "deleted recently")
         component = self._next_component
-        mutation = put_row(row_key(_RESOURCE, component), ResourceRecord(kind, arn, now_ms), is_new=True)
+        mutation = put_row(
+            row_key(_RESOURCE, component), ResourceRecord(kind, arn, now_ms), is_new=True
+        )
         self.apply(mutation)
         return Outcome(component, (mutation,))
 
     def retire(self, arn: str, now_ms: int) -> Outcome[int]:
-        """Deletes a resource; the value is its component number, whose rows are to be trimmed. Raises NotFound."""
+        """Deletes a resource; the value is its component number, whose rows are to be trimmed.
+        Raises NotFound.
+        """
         component = self._components.get(arn)
         if component is None:
             raise NotFound("resource", arn)

@@ -1,0 +1,1 @@
+"""Everything that waits: host, engine, long polls, handlers."""

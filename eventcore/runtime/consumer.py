@@ -2,13 +2,14 @@
 
 Rules of this file:
 
-- A handler that returns has its message deleted. One that raises has it made visible again: at once after `Retry`
-  (or after its delay), else when its visibility timeout is over, so that the redrive policy counts and a fault that
-  repeats does not spin. `Reject` dead-letters it now.
-- While a handler runs, its message is kept invisible by one heartbeat for all of the consumer's messages, up to AWS's
-  12 hours from the receive; then the message is free to others, and the handler's result is ignored.
-- Stopping first ends the fetching, then lets running handlers finish for `drain_ms`, then cancels them; their messages
-  become visible at once. Nothing that was fetched is forgotten.
+- A handler that returns has its message deleted. One that raises has it made visible again: at once
+  after `Retry` (or after its delay), else when its visibility timeout is over, so that the redrive
+  policy counts and a fault that repeats does not spin. `Reject` dead-letters it now.
+- While a handler runs, its message is kept invisible by one heartbeat for all of the consumer's
+  messages, up to AWS's 12 hours from the receive; then the message is free to others, and the
+  handler's result is ignored.
+- Stopping first ends the fetching, then lets running handlers finish for `drain_ms`, then cancels
+  them; their messages become visible at once. Nothing that was fetched is forgotten.
 - A handler's fault is logged with its cause and never ends the consumer.
 """
 
@@ -39,7 +40,9 @@ log = structlog.get_logger("eventcore.consumer")
 
 
 class Retry(Exception):
-    """Raised by a handler: make the message visible again after `delay_ms` (0: at once) and call again."""
+    """Raised by a handler: make the message visible again after `delay_ms` (0: at once) and call
+    again.
+    """
 
     def __init__(self, delay_ms: int = 0) -> None:
         super().__init__(f"retry in {delay_ms} ms")
@@ -47,7 +50,9 @@ class Retry(Exception):
 
 
 class Reject(Exception):
-    """Raised by a handler: this message will never succeed. It goes to the dead-letter queue, or away without one."""
+    """Raised by a handler: this message will never succeed. It goes to the dead-letter queue, or
+    away without one.
+    """
 
 
 @final
@@ -63,8 +68,10 @@ class Consumer:
         drain_ms: int,
         convert: Callable[[Message], Any] = lambda message: message,
     ) -> None:
-        """`convert` makes the handler's argument of a message. A handler that is no coroutine function runs in a
-        thread; a saturated event loop starves threads, so keep those for programs that are mostly idle."""
+        """`convert` makes the handler's argument of a message. A handler that is no coroutine
+        function runs in a thread; a saturated event loop starves threads, so keep those for
+        programs that are mostly idle.
+        """
         if concurrency < 1:
             raise InvalidParameter("concurrency", "Must be at least 1.", concurrency)
         self.queue = queue
@@ -79,7 +86,7 @@ class Consumer:
         self._is_stopping = False
 
     async def run(self) -> None:
-        """Handles messages until `stop` or cancellation; both drain first, for at most `drain_ms`."""
+        """Handles messages until `stop` or cancellation; both drain first, `drain_ms` at most."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_when_cancelled)
             with anyio.CancelScope(shield=True):
@@ -100,12 +107,15 @@ class Consumer:
                     with anyio.CancelScope() as self._fetching:
                         await self._fetch(handlers)
                 finally:
-                    # A cancel() of the bare asyncio task arrives here, where a shield does not help.
+                    # A cancel() of the bare asyncio task arrives here, where a shield does not
+                    # help.
                     await self._drain(handlers)
             heartbeat.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """Ends the fetching; `run` returns when the running handlers are done or the drain time is over."""
+        """Ends the fetching; `run` returns when the running handlers are done or the drain time is
+        over.
+        """
         self._is_stopping = True
         if self._fetching is not None:
             self._fetching.cancel()
@@ -124,7 +134,7 @@ class Consumer:
             except BrokerClosed:
                 return
             except NotFound:
-                log.error("queue_deleted", queue=self.queue.name)
+                log.warning("queue_deleted", queue=self.queue.name)
                 return
             except EventcoreError as error:
                 log.warning("fetch_failed", queue=self.queue.name, error=str(error))

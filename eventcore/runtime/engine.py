@@ -1,13 +1,15 @@
-"""The engine: every operation on every resource, as plain synchronous calls. Both faces stand on it: the embedded API
-awaits `barrier` after them, the wire API ends each request with `hold`.
+"""The engine: every operation on every resource, as plain synchronous calls. Both faces stand on
+it: the embedded API awaits `barrier` after them, the wire API ends each request with `hold`.
 
 Rules of this file:
 
-- A request is: `begin`, any number of calls, then `hold` (or `barrier`). What a call returns must not be told to anyone
-  before that. A call either raises an EventcoreError and has changed nothing, or has happened.
-- Resources are named by ARN and looked up at each request: after a failed commit the machines are new objects.
-- Creating a resource writes its directory row and its own first row in one batch; so does everything an event causes in
-  the resources of this store.
+- A request is: `begin`, any number of calls, then `hold` (or `barrier`). What a call returns must
+  not be told to anyone before that. A call either raises an EventcoreError and has changed nothing,
+  or has happened.
+- Resources are named by ARN and looked up at each request: after a failed commit the machines are
+  new objects.
+- Creating a resource writes its directory row and its own first row in one batch; so does
+  everything an event causes in the resources of this store.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class ReceivedMessage(msgspec.Struct, gc=False, frozen=True):
 
 @final
 class Engine:
-    """All resources of one store. Not thread-safe: every call belongs to the event loop's thread."""
+    """All resources of one store. Every call belongs to the event loop's thread."""
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class Engine:
         self._sweeper.start(self._directory)
 
     async def close(self) -> None:
-        """Answers long polls empty, waits until all that was accepted is durable, closes the store."""
+        """Answers long polls empty, waits until all accepted is durable, closes the store."""
         self._sweeper.stop()
         self._waiters.close()
         try:
@@ -127,7 +129,9 @@ class Engine:
         return self.host.is_ready
 
     def begin(self) -> None:
-        """Opens a request. Raises StoreUnavailable while reloading or overloaded, BrokerClosed at the end."""
+        """Opens a request. Raises StoreUnavailable while reloading or overloaded, BrokerClosed at
+        the end.
+        """
         self._now_ms = self.host.begin()
 
     def now_ms(self) -> int:
@@ -157,7 +161,9 @@ class Engine:
             timer.cancel()
 
     def run(self, machine: Machine, outcome: Outcome[T]) -> T:
-        """Takes the outcome of a machine's command, which was called with `now_ms()`; returns its value."""
+        """Takes the outcome of a machine's command, which was called with `now_ms()`; returns its
+        value.
+        """
         return self.host.run(machine, outcome)
 
     def look(self, machine: Machine) -> None:
@@ -176,7 +182,9 @@ class Engine:
         return self._directory.with_prefix(prefix)
 
     def add_resource(self, kind: str, arn: str, machine: Machine) -> None:
-        """Registers a new resource in the directory and seats its machine. Raises AlreadyExists, Conflict."""
+        """Registers a new resource in the directory and seats its machine. Raises AlreadyExists,
+        Conflict.
+        """
         component = self.host.run(
             self._directory, self._directory.register(kind, arn, self._now_ms)
         )
@@ -202,8 +210,8 @@ class Engine:
     def create_queue(self, arn: str, spec: QueueSpec) -> StandardQueue:
         """Creates a queue; gives the existing one if its settings are the same.
 
-        Raises AlreadyExists with the setting that differs, Conflict within the cool-down after a deletion (quota),
-        InvalidParameter for a setting out of range.
+        Raises AlreadyExists with the setting that differs, Conflict within the cool-down after a
+        deletion (quota), InvalidParameter for a setting out of range.
         """
         existing = self._machines.get(arn)
         if isinstance(existing, StandardQueue):
@@ -219,7 +227,9 @@ class Engine:
         return queue
 
     def delete_queue(self, arn: str) -> None:
-        """Deletes a queue with its messages. Its waiting long polls are answered empty. Raises NotFound."""
+        """Deletes a queue with its messages. Its waiting long polls are answered empty. Raises
+        NotFound.
+        """
         self.queue(arn)
         self.drop_resource(arn)
         self._waiters.expire_all(arn)
@@ -234,7 +244,9 @@ class Engine:
         self.host.run(queue, queue.configure(spec, self._now_ms))
 
     def dead_letter_sources(self, arn: str) -> list[str]:
-        """The ARNs of the queues of the same account and region that dead-letter into this one, sorted."""
+        """The ARNs of the queues of the same account and region that dead-letter into this one,
+        sorted.
+        """
         target = parse_arn(arn)
         found = []
         for source in self.arns_with_prefix(queue_arn(target.account, target.region, "")):
@@ -250,7 +262,9 @@ class Engine:
         return self.host.run(queue, queue.send(entry, self._now_ms))
 
     def receive(self, queue: StandardQueue, request: ReceiveRequest) -> list[ReceivedMessage]:
-        """Receives what is visible now; see StandardQueue.receive. Spilled bodies are read back (blocking, short)."""
+        """Receives what is visible now; see StandardQueue.receive. Spilled bodies are read back
+        (blocking, short).
+        """
         redrive = queue.spec.redrive
         if redrive is not None and redrive.target_arn not in self._machines:
             request = msgspec.structs.replace(request, redrive_reachable=False)
@@ -283,9 +297,10 @@ class Engine:
     ) -> Waiter | None:
         """Receives as soon as there is something, `done([])` when nothing came within `wait_ms`.
 
-        Calls `done` before it returns (and returns None) when messages are there or wait_ms is 0; otherwise later,
-        within a request of its own, which `done` closes with `hold` or `barrier`. `failed` is told when that request
-        could not be made; without it the long poll ends empty. Waiters of a queue are served in the order they came.
+        Calls `done` before it returns (and returns None) when messages are there or wait_ms is 0;
+        otherwise later, within a request of its own, which `done` closes with `hold` or `barrier`.
+        `failed` is told when that request could not be made; without it the long poll ends empty.
+        Waiters of a queue are served in the order they came.
         """
         messages = self.receive(queue, request)
         if messages or wait_ms <= 0:

@@ -1,8 +1,9 @@
-"""What the embedding program holds in its hands: queues and messages. Thin: each method is one engine request.
+"""What the embedding program holds in its hands: queues and messages. Thin: each method is one
+engine request.
 
-A handle names its queue by ARN and stays good over a reload; using one of a deleted queue raises NotFound. Every method
-that changes something returns when the change is durable (as the broker's durability promises), and raises
-StoreUnavailable when its fate is unknown.
+A handle names its queue by ARN and stays good over a reload; using one of a deleted queue raises
+NotFound. Every method that changes something returns when the change is durable (as the broker's
+durability promises), and raises StoreUnavailable when its fate is unknown.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ Attributes = Mapping[str, str | int | float | bytes]
 
 @final
 class Message:
-    """A received message. It is yours until its visibility timeout is over: delete it, extend it or release it."""
+    """A received message. It is yours until its visibility timeout is over: delete it, extend it or
+    release it.
+    """
 
     __slots__ = ("_queue", "_received")
 
@@ -91,7 +94,9 @@ class Message:
         return self._queue
 
     def json(self, content_type: type[T] | None = None) -> T | Any:
-        """The body decoded from JSON, checked against `content_type` if given. Raises msgspec.ValidationError."""
+        """The body decoded from JSON, checked against `content_type` if given. Raises
+        msgspec.ValidationError.
+        """
         return json_decoder(Any if content_type is None else content_type)(self.body)
 
     async def delete(self) -> None:
@@ -99,7 +104,9 @@ class Message:
         await self._queue.delete(self.receipt_handle)
 
     async def extend(self, timeout_ms: int) -> None:
-        """Keeps it invisible to others for `timeout_ms` from now; 12 hours from the receive at the most."""
+        """Keeps it invisible to others for `timeout_ms` from now; 12 hours from the receive at the
+        most.
+        """
         await self._queue.change_visibility(self.receipt_handle, timeout_ms)
 
     async def release(self, delay_ms: int = 0) -> None:
@@ -107,7 +114,9 @@ class Message:
         await self._queue.change_visibility(self.receipt_handle, delay_ms)
 
     async def reject(self) -> bool:
-        """Sends it to the dead-letter queue now (True), or deletes it where the queue has none (False)."""
+        """Sends it to the dead-letter queue now (True), or deletes it where the queue has none
+        (False).
+        """
         return await self._queue.reject(self.receipt_handle)
 
 
@@ -145,12 +154,15 @@ class Queue:
     ) -> str:
         """Sends a message and returns its id when it is durable.
 
-        Raises MissingParameter for an empty body, InvalidParameter for one over the queue's size or a bad delay.
+        Raises MissingParameter for an empty body, InvalidParameter for one over the queue's size or
+        a bad delay.
         """
         engine = self._engine
         engine.begin()
-        entry = SendEntry(body, delay_ms) if not attributes and group_id is None else _entry(
-            body, delay_ms, attributes, group_id
+        entry = (
+            SendEntry(body, delay_ms)
+            if not attributes and group_id is None
+            else _entry(body, delay_ms, attributes, group_id)
         )
         result = engine.send(engine.queue(self.arn), entry)
         barrier = engine.barrier()
@@ -163,7 +175,9 @@ class Queue:
         return await self.send(encode_json(content).decode(), delay_ms=delay_ms)
 
     async def send_many(self, bodies: Iterable[str], *, delay_ms: int | None = None) -> list[str]:
-        """Sends several messages in one transaction: all or, if it raises, none. Returns their ids in order."""
+        """Sends several messages in one transaction: all or, if it raises, none. Returns their ids
+        in order.
+        """
         engine = self._engine
         entries = [SendEntry(body, delay_ms) for body in bodies]
         engine.begin()
@@ -181,9 +195,11 @@ class Queue:
         wait_ms: int | None = None,
         visibility_timeout_ms: int | None = None,
     ) -> list[Message]:
-        """Receives up to `messages_max` (1 to 10) messages, waiting up to `wait_ms` (default: the queue's) for the first.
+        """Receives up to `messages_max` (1 to 10) messages, waiting up to `wait_ms` (default: the
+        queue's) for the first.
 
-        If the waiting task is cancelled, what it may just have been given becomes visible again at once.
+        If the waiting task is cancelled, what it may just have been given becomes visible again at
+        once.
         """
         engine = self._engine
         engine.begin()
@@ -229,7 +245,9 @@ class Queue:
             return  # It comes back by itself when its visibility timeout is over.
 
     async def delete(self, receipt_handle: str) -> None:
-        """Deletes a received message. An older handle of a message received again since does nothing."""
+        """Deletes a received message. An older handle of a message received again since does
+        nothing.
+        """
         engine = self._engine
         engine.begin()
         engine.delete(engine.queue(self.arn), receipt_handle)
@@ -313,7 +331,10 @@ def _entry(
         )
     encoded = encode_attributes(values)
     size_bytes = len(body.encode()) + sum(
-        len(name.encode()) + len(v.data_type) + len((v.string or "").encode()) + len(v.binary or b"")
+        len(name.encode())
+        + len(v.data_type)
+        + len((v.string or "").encode())
+        + len(v.binary or b"")
         for name, v in values.items()
     )
     return SendEntry(

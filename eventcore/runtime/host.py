@@ -1,15 +1,19 @@
-"""The host: runs machines on one store. Group commit, held replies, one timer, reload after a failed commit.
+"""The host: runs machines on one store. Group commit, held replies, one timer, reload after a
+failed commit.
 
 Rules of this file:
 
-- A command runs at once, in memory. Its mutations go into the open batch. One append is in flight at a time; while it
-  runs, the next batch fills. Nobody waits for anybody but the disk.
-- Every batch has a number. A machine remembers the number of the last batch that holds a change of it (`Seat.batch`);
-  the highest among the machines that a command touched or looked at is its horizon, and its reply leaves when that batch
-  is durable. So nobody is told of a fact that can vanish, and nobody waits for a write that does not concern him.
-- `begin` opens a command, `hold` or `barrier` closes it; all between is synchronous, so one horizon is enough.
-- After a failed append nothing in memory can be trusted: all waiting replies fail, the machines are dropped and rebuilt
-  from the store. Commands are refused meanwhile. Waiting long polls stay and are served afterwards.
+- A command runs at once, in memory. Its mutations go into the open batch. One append is in flight
+  at a time; while it runs, the next batch fills. Nobody waits for anybody but the disk.
+- Every batch has a number. A machine remembers the number of the last batch that holds a change of
+  it (`Seat.batch`); the highest among the machines that a command touched or looked at is its
+  horizon, and its reply leaves when that batch is durable. So nobody is told of a fact that can
+  vanish, and nobody waits for a write that does not concern him.
+- `begin` opens a command, `hold` or `barrier` closes it; all between is synchronous, so one horizon
+  is enough.
+- After a failed append nothing in memory can be trusted: all waiting replies fail, the machines are
+  dropped and rebuilt from the store. Commands are refused meanwhile. Waiting long polls stay and
+  are served afterwards.
 - The host never looks into a machine; it knows deadlines, outcomes and rows.
 """
 
@@ -21,6 +25,7 @@ from heapq import heappop, heappush
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar, final
 
+import msgspec
 import structlog
 
 from eventcore import limits
@@ -44,7 +49,9 @@ log = structlog.get_logger("eventcore.host")
 
 
 class Reply(Protocol):
-    """Somebody who waits for an answer. Exactly one of the two is called, exactly once, and neither may raise."""
+    """Somebody who waits for an answer. Exactly one of the two is called, exactly once, and neither
+    may raise.
+    """
 
     def commit(self, payload: Any) -> None:
         """The answer may leave: all that it tells is durable."""
@@ -57,7 +64,9 @@ class Reply(Protocol):
 
 @final
 class Seat:
-    """A machine's place in the host: its component number in the store, and what the host notes about it."""
+    """A machine's place in the host: its component number in the store, and what the host notes
+    about it.
+    """
 
     __slots__ = ("armed_ms", "arn", "batch", "component", "is_waited_for", "kind", "machine")
 
@@ -107,8 +116,10 @@ class Host:
         on_wake: Callable[[Seat], None],
         on_durable: Callable[[], None],
     ) -> None:
-        """`route` passes an effect on; `rebuild` drops all machines and returns the taker of stored rows; `on_wake` is
-        told of a seat somebody waits for that may have something ready; `on_durable` follows every commit."""
+        """`route` passes an effect on; `rebuild` drops all machines and returns the taker of stored
+        rows; `on_wake` is told of a seat somebody waits for that may have something ready;
+        `on_durable` follows every commit.
+        """
         self._store = store
         self._clock = clock
         self._timers = timers
@@ -140,16 +151,22 @@ class Host:
     # Commands
 
     def begin(self) -> int:
-        """Opens a command and returns its time. Raises while the host can take none (recovery, overload, closed)."""
+        """Opens a command and returns its time. Raises while the host can take none (recovery,
+        overload, closed).
+        """
         if self._refusal is not None:
             raise type(self._refusal)(str(self._refusal))
         if len(self._open.rows) > limits.BATCH_ROWS_MAX:
-            raise StoreUnavailable("more changes are waiting for the disk than BATCH_ROWS_MAX; try again")
+            raise StoreUnavailable(
+                "more changes are waiting for the disk than BATCH_ROWS_MAX; try again"
+            )
         self._horizon = 0
         return self._clock.now_ms()
 
     def begin_unchecked(self) -> None:
-        """Opens a command that changes nothing and must be answered in any state (an expired long poll)."""
+        """Opens a command that changes nothing and must be answered in any state (an expired long
+        poll).
+        """
         self._horizon = 0
 
     def stage_trim(self, component: int, trim: Trim) -> None:
@@ -158,7 +175,9 @@ class Host:
         self._schedule_flush()
 
     def run(self, machine: Machine, outcome: Outcome[T]) -> T:
-        """Takes a command's outcome: stages its mutations, routes its effects, arms its deadline. Returns its value."""
+        """Takes a command's outcome: stages its mutations, routes its effects, arms its deadline.
+        Returns its value.
+        """
         seat = self._seats[machine]
         if outcome.mutations or outcome.trims:
             effects = self._with_records(seat, outcome.effects) if outcome.effects else _NO_EFFECTS
@@ -182,13 +201,17 @@ class Host:
         return outcome.value
 
     def look(self, machine: Machine) -> None:
-        """Notes that the command read this machine's state, so that its reply waits for what it may have seen."""
+        """Notes that the command read this machine's state, so that its reply waits for what it may
+        have seen.
+        """
         batch = self._seats[machine].batch
         if batch > self._horizon:
             self._horizon = batch
 
     def hold(self, reply: Reply, payload: Any) -> None:
-        """Closes a command: `reply.commit(payload)` as soon as all it tells is durable, at once if it is already."""
+        """Closes a command: `reply.commit(payload)` as soon as all it tells is durable, at once if
+        it is already.
+        """
         if not self._holds or self._horizon <= self._durable:
             reply.commit(payload)
         elif self._horizon == self._number:
@@ -197,7 +220,9 @@ class Host:
             self._flying_waiting.append((reply, payload))
 
     def barrier(self) -> asyncio.Future[None] | None:
-        """Closes a command of the embedding program: a future done when all it tells is durable; None if it is."""
+        """Closes a command of the embedding program: a future done when all it tells is durable;
+        None if it is.
+        """
         if not self._holds or self._horizon <= self._durable:
             return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -205,7 +230,7 @@ class Host:
         return future
 
     def read(self, seat: Seat, keys: Sequence[int]) -> list[bytes | None]:
-        """Rows of a machine as they are now, not yet durable ones included. A short blocking read."""
+        """Rows of a machine as they are now, staged ones included. A short blocking read."""
         found: dict[int, bytes | None] = {}
         missing = []
         for key in keys:
@@ -225,20 +250,14 @@ class Host:
         return value
 
     def _with_records(self, seat: Seat, effects: Sequence[Effect]) -> tuple[Effect, ...]:
-        """Fills in the rows of spilled messages that move, before the sender's deletion is staged."""
+        """Fills in the rows of spilled messages, before the sender's deletion is staged."""
         filled: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Transfer) and effect.record is None:
                 (record,) = self.read(seat, [effect.key])
-                effect = Transfer(
-                    effect.target_arn,
-                    effect.source_arn,
-                    effect.key,
-                    record,
-                    effect.receives,
-                    effect.first_received_ms,
-                )
-            filled.append(effect)
+                filled.append(msgspec.structs.replace(effect, record=record))
+            else:
+                filled.append(effect)
         return tuple(filled)
 
     # Seats
@@ -326,7 +345,9 @@ class Host:
         log.error("commit_failed", error=str(error))
         is_closing = isinstance(self._refusal, BrokerClosed)
         waiting = self._flying_waiting + self._open_waiting
-        self._refusal = self._refusal if is_closing else StoreUnavailable(f"recovering from: {error}")
+        self._refusal = (
+            self._refusal if is_closing else StoreUnavailable(f"recovering from: {error}")
+        )
         self._drop()
         for reply, _ in waiting:
             reply.fail(error)
@@ -355,7 +376,7 @@ class Host:
                 await self._store.recover()
                 await self.load()
             except StoreError as error:
-                log.error("recovery_failed", error=str(error), retry_seconds=pause)
+                log.warning("recovery_failed", error=str(error), retry_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RECOVERY_PAUSE_SECONDS_MAX)
             else:
@@ -363,13 +384,11 @@ class Host:
                 return
 
     async def load(self) -> None:
-        """Builds all machines from the store's rows, in slices between which the event loop runs."""
+        """Builds all machines from the store's rows, in slices; the event loop runs between."""
         self._loop = asyncio.get_running_loop()
         take = self._rebuild()
-        rows = 0
-        for component, key, value in self._store.load():
+        for rows, (component, key, value) in enumerate(self._store.load(), start=1):
             take(component, key, value)
-            rows += 1
             if rows % LOAD_SLICE_ROWS == 0:
                 await asyncio.sleep(0)
         for seat in self._seats.values():

@@ -1,7 +1,9 @@
-"""Trims the rows that deleted resources left behind, in slices, so that no commit ever has a million deletions in it.
+"""Trims the rows that deleted resources left behind, in slices, so that no commit ever has a
+million deletions in it.
 
-A slice is read, then deleted as one range in an ordinary batch; the next one follows when that is durable. When a
-component is empty and its name's cool-down is over, the directory forgets it. A crash in between starts it over.
+A slice is read, then deleted as one range in an ordinary batch; the next one follows when that is
+durable. When a component is empty and its name's cool-down is over, the directory forgets it. A
+crash in between starts it over.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class SweepHost(Protocol):
 
 @final
 class Sweeper:
-    """Works on one retired component at a time, on a timer, and only when no commit is in flight."""
+    """Works on one retired component at a time, on a timer, when no commit is in flight."""
 
     def __init__(self, host: SweepHost, store: Store, clock: Clock, timers: Timers) -> None:
         self._host = host
@@ -57,7 +59,9 @@ class Sweeper:
         self._directory: Directory | None = None
 
     def start(self, directory: Directory) -> None:
-        """Goes to work if the directory has anything retired. Call after a load and after each deletion."""
+        """Goes to work if the directory has anything retired. Call after a load and after each
+        deletion.
+        """
         self._directory = directory
         if self._timer is None and directory.retired():
             self._set_timer(PAUSE_MS)

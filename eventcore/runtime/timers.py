@@ -1,4 +1,6 @@
-"""Timers on the injected clock: the event loop's where the clock is the real one, the clock's own where it is manual."""
+"""Timers on the injected clock: the event loop's where the clock is the real one, the clock's own
+where it is manual.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,17 @@ class Timers(Protocol):
     """Calls back at a time of the clock."""
 
     def call_at(self, deadline_ms: int, callback: Callable[[], object]) -> TimerHandle:
-        """Calls `callback` once, at `deadline_ms` or soon after; at once (but not from within) if that is past."""
+        """Calls `callback` once, at `deadline_ms` or soon after; at once (but not from within) if
+        that is past.
+        """
         ...
 
 
 @final
 class LoopTimers:
-    """The running event loop's timers. A timer may fire a millisecond early; who asks looks at the clock again."""
+    """The running event loop's timers. A timer may fire a millisecond early; who asks looks at the
+    clock again.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,7 +1,9 @@
-"""Long polls: who waits for messages, in the order in which they came. The only place where anything waits for arrivals.
+"""Long polls: who waits for messages, in the order in which they came. The only place where
+anything waits for arrivals.
 
-Rules: the first to wait is the first to be served. A waiter is woken by an arrival or by its deadline, never by looking
-again and again; idle waiters cost memory only. One timer serves all deadlines.
+Rules: the first to wait is the first to be served. A waiter is woken by an arrival or by its
+deadline, never by looking again and again; idle waiters cost memory only. One timer serves all
+deadlines.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ EXPIRE_SLICE: Final = 1_000
 
 @final
 class Waiter:
-    """One long poll. `serve(request)` tries to answer it and says whether it did; `expire()` answers it empty."""
+    """One long poll. `serve(request)` tries to answer it and says whether it did; `expire()`
+    answers it empty.
+    """
 
     __slots__ = ("_waiters", "arn", "expire", "number", "request", "serve")
 
@@ -50,7 +54,9 @@ class Waiter:
         return self._waiters.holds(self)
 
     def cancel(self) -> None:
-        """Takes the long poll back: it is never answered. Does nothing when it was answered already."""
+        """Takes the long poll back: it is never answered. Does nothing when it was answered
+        already.
+        """
         self._waiters.remove(self)
 
 
@@ -58,10 +64,10 @@ class Waiter:
 class Waiters:
     """All long polls of a broker, by the ARN of the queue they wait for."""
 
-    def __init__(
-        self, clock: Clock, timers: Timers, on_watch: Callable[[str, bool], None]
-    ) -> None:
-        """`on_watch(arn, is_waited_for)` is told when the first waiter of a queue comes and when the last one goes."""
+    def __init__(self, clock: Clock, timers: Timers, on_watch: Callable[[str, bool], None]) -> None:
+        """`on_watch(arn, is_waited_for)` is told when the first waiter of a queue comes and when
+        the last one goes.
+        """
         self._clock = clock
         self._timers = timers
         self._on_watch = on_watch

@@ -1,0 +1,1 @@
+"""The AWS API: per service its operations, their handlers, and the map from errors to codes."""

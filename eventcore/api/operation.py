@@ -1,0 +1,258 @@
+"""What a service's API is made of: operations, their calls, the map from errors to codes.
+
+How to add a service (`eventcore/api/<service>.py`):
+
+1. One request struct per operation, members named as in botocore's model. Every member is optional
+   in the struct, so that a missing one gets the service's own error text and not the decoder's;
+   unknown members are ignored, as AWS does.
+2. One handler per operation, `def create_queue(call: Call, request: CreateQueueRequest) -> bytes |
+   None`. It validates, calls `call.engine`, and returns the answer's body. It raises an
+   `EventcoreError` or a `Fault`, before it has changed anything. It runs inside an engine request:
+   the dispatcher has called `engine.begin()` before it, and calls `engine.hold(call, body)` after
+   it, so the answer (an error, too) leaves when all it tells is durable. A handler that answers
+   later returns None, after `call.wait_for(waiter)`, and ends with `call.answer(body)` or
+   `call.refuse(error)` from inside a request of its own.
+3. An error map: error type -> function that makes the `Fault`. The map is looked up along the
+   error's base classes, so one line for `RequestError` can catch what has no line of its own.
+   StoreError, BrokerClosed and bugs need no line.
+4. One `Service` value that holds it all; `eventcore.api.dispatch` is given the services.
+
+    SERVICE = Service(
+        name="events", target_prefix="AWSEvents", content_type=JSON_1_1, namespace="",
+        errors=ERRORS, operations=[Operation("PutEvents", PutEventsRequest, put_events), ...],
+        missing_operations=frozenset({"CreateArchive", ...}),
+    )
+
+Nothing here is specific to a service or a protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, final
+
+from eventcore.codec import json_decoder
+from eventcore.errors import BrokerClosed, EventcoreError, StoreError
+from eventcore.runtime.engine import Engine
+from eventcore.wire import aws_json
+from eventcore.wire.credential import Caller
+from eventcore.wire.fault import Fault, internal_failure, service_unavailable
+
+if TYPE_CHECKING:
+    from eventcore.wire.http import Exchange, HttpRequest
+
+__all__ = ["Call", "ErrorMap", "Handler", "Operation", "Service", "Waiting", "to_fault"]
+
+T = TypeVar("T")
+
+Handler = Callable[["Call", T], bytes | None]
+"""Serves one operation: returns the answer's body, or None when it answers later."""
+
+ErrorMap = Mapping[type[EventcoreError], Callable[[Any], Fault]]
+"""Core error type -> maker of the service's fault."""
+
+FaultWriter = Callable[["Service", Fault, str], tuple[bytes, bytes]]
+"""(service, fault, request id) -> (head lines, body)."""
+
+
+class Waiting(Protocol):
+    """What a call waits for: a long poll."""
+
+    def cancel(self) -> None:
+        """Stops waiting; the call is never answered. Harmless when it was answered already."""
+        ...
+
+
+@final
+class Operation(Generic[T]):
+    """One operation of a service: its name, its request's decoder, its handler.
+
+    `decode` takes the raw body. For AWS JSON it is made from the request struct; another protocol
+    passes its own.
+    """
+
+    __slots__ = ("decode", "handle", "name", "request_type")
+
+    def __init__(
+        self,
+        name: str,
+        request_type: type[T],
+        handle: Handler[T],
+        decode: Callable[[bytes], T] | None = None,
+    ) -> None:
+        self.name = name
+        self.request_type = request_type
+        self.handle = handle
+        self.decode: Callable[[bytes], T] = decode or json_decoder(request_type)
+
+
+@final
+class Service:
+    """One AWS service as it is served here.
+
+    `missing_operations` are those of AWS's model that we lack; they are answered as not
+    implemented, not as unknown. `namespace` (with its "#") goes before error codes in `__type`;
+    empty where AWS sends bare codes.
+    """
+
+    __slots__ = (
+        "content_type",
+        "errors",
+        "head",
+        "is_query_compatible",
+        "missing_operations",
+        "name",
+        "namespace",
+        "operations",
+        "target_prefix",
+        "write_fault",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        target_prefix: str,
+        content_type: bytes,
+        operations: Iterable[Operation[Any]],
+        errors: ErrorMap,
+        missing_operations: frozenset[str] = frozenset(),
+        namespace: str = "",
+        is_query_compatible: bool = False,
+        write_fault: FaultWriter | None = None,
+    ) -> None:
+        self.name = name
+        self.target_prefix = target_prefix
+        self.content_type = content_type
+        self.operations: Final = {operation.name: operation for operation in operations}
+        self.errors = errors
+        self.missing_operations = missing_operations
+        self.namespace = namespace
+        self.is_query_compatible = is_query_compatible
+        self.write_fault: FaultWriter = write_fault or _write_json_fault
+        self.head = b"content-type: " + content_type + b"\r\nx-amzn-requestid: "
+
+
+def _write_json_fault(service: Service, fault: Fault, request_id: str) -> tuple[bytes, bytes]:
+    return aws_json.write_fault(
+        fault, service.namespace, is_query_compatible=service.is_query_compatible
+    )
+
+
+def to_fault(errors: ErrorMap, error: EventcoreError) -> Fault | None:
+    """The fault of a core error; None when the map has no line for it or its base classes."""
+    if isinstance(error, (StoreError, BrokerClosed)):
+        return service_unavailable(str(error))
+    for error_type in type(error).__mro__:
+        make = errors.get(error_type)
+        if make is not None:
+            return make(error)
+    return None
+
+
+@final
+class Call:
+    """One request being served, and the reply that waits for its commit.
+
+    It is a `Reply` of `eventcore.runtime.host`. Answered exactly once. `request_id` is the text of
+    `x-amzn-requestid`, in ASCII bytes.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_on_bug",
+        "caller",
+        "engine",
+        "is_answered",
+        "request",
+        "request_id",
+        "service",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        service: Service,
+        caller: Caller,
+        request: HttpRequest,
+        exchange: Exchange,
+        request_id: bytes,
+        on_bug: Callable[[BaseException, str], None],
+    ) -> None:
+        self.engine = engine
+        self.service = service
+        self.caller = caller
+        self.request = request
+        self.request_id = request_id
+        self.is_answered = False
+        self._exchange = exchange
+        self._on_bug = on_bug
+
+    @property
+    def account(self) -> str:
+        """The caller's account, twelve digits."""
+        return self.caller.account
+
+    @property
+    def region(self) -> str:
+        """The region that the caller named."""
+        return self.caller.region
+
+    @property
+    def access_key(self) -> str:
+        """The caller's access key; empty for none. Its signature was not checked."""
+        return self.caller.access_key
+
+    @property
+    def base_url(self) -> str:
+        """Where the caller reached us (`http://host:port`): URLs given out begin with it."""
+        headers = self.request.headers
+        scheme = "https" if headers.get(b"x-forwarded-proto") == b"https" else "http"
+        return f"{scheme}://{headers.get(b'host', b'localhost').decode('latin-1')}"
+
+    def answer(self, body: bytes) -> None:
+        """Closes the request: the body leaves, with status 200, when what it tells is durable."""
+        self.engine.hold(self, body)
+
+    def refuse(self, error: Exception) -> None:
+        """Closes the request with an error, by the service's error map."""
+        self.engine.hold(self, self.fault_of(error))
+
+    def fault_of(self, error: Exception) -> Fault:
+        """The fault for an error; what the map does not know is reported as a bug, and a 500."""
+        if isinstance(error, Fault):
+            return error
+        if isinstance(error, EventcoreError):
+            fault = to_fault(self.service.errors, error)
+            if fault is not None:
+                return fault
+        self._on_bug(error, self.request_id.decode("ascii"))
+        return internal_failure()
+
+    def wait_for(self, waiting: Waiting) -> None:
+        """Lets the call wait: a client that hangs up cancels it. Nothing when it was answered."""
+        if not self.is_answered:
+            self._exchange.on_disconnect = waiting.cancel
+
+    # As the host's reply
+
+    def commit(self, payload: bytes | Fault) -> None:
+        """The host's: all that the payload tells is durable, let it go."""
+        if payload.__class__ is bytes:
+            self.is_answered = True
+            head = self.service.head + self.request_id + b"\r\n"
+            self._exchange.reply(200, head, payload)
+        else:
+            self.send_fault(payload)  # type: ignore[arg-type]
+
+    def fail(self, error: EventcoreError) -> None:
+        """The host's: the commit failed."""
+        self.send_fault(self.fault_of(error))
+
+    def send_fault(self, fault: Fault) -> None:
+        """Sends an error at once, not waiting for a commit: for what saw nothing of the state."""
+        self.is_answered = True
+        service = self.service
+        lines, body = service.write_fault(service, fault, self.request_id.decode("ascii"))
+        head = service.head + self.request_id + b"\r\n" + lines
+        self._exchange.reply(fault.status, head, body)

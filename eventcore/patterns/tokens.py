@@ -1,0 +1,230 @@
+"""The JSON of an event pattern, token by token, with the position that error messages name.
+
+AWS validates a pattern while it reads it (event-ruler on a Jackson stream parser), so the first error of the text wins
+and the message ends in the parser's location. To answer with the same text this reader keeps that parser's habits:
+
+- The location is the number of characters consumed so far, plus one.
+- Reading a member's name also looks at the start of its value: numbers, literals and brackets are consumed, of a
+  string only the opening quote.
+- A string is read to its end when its `text` is asked for, or by the next `advance`.
+
+The texts about malformed JSON are Jackson's. Nothing recurses here; the text's length bounds the work.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, final
+
+from eventcore.codec import decode_json
+from eventcore.errors import InvalidPattern
+
+__all__ = ["NAME", "NUMBER", "STRING", "TokenReader"]
+
+NAME: Final = "name"
+STRING: Final = "string"
+NUMBER: Final = "number"
+"""Kinds of token. All other kinds are their own text: { } [ ] true false null."""
+
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_WORD: Final = re.compile(r"[\w$]+")
+_STRING_BODY: Final = re.compile(
+    r"""[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"""
+)
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_VALUES: Final = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+_SOURCE_CHARACTERS_MAX: Final = 500
+_LITERALS: Final = frozenset(("true", "false", "null"))
+_CLOSES: Final = {"{": "}", "[": "]"}
+_CONTAINERS: Final = {"{": "Object", "[": "Array"}
+
+
+@final
+class TokenReader:
+    """Reads one JSON text. `advance` gives the next token's kind; every fault is an InvalidPattern."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._position = 0
+        self._text = ""
+        self._is_in_string = False
+        self._ahead: tuple[str, str] | None = None
+        # The open containers, outermost first: bracket and the offset where it stands.
+        self._open: list[tuple[str, int]] = []
+        self._needs_comma = False
+
+    @property
+    def text(self) -> str:
+        """The token's text: a name or string unescaped, a number as written, else the token itself."""
+        if self._is_in_string:
+            self._text = self._read_string(is_name=False)
+        return self._text
+
+    def error(self, reason: str) -> InvalidPattern:
+        """The error to raise about the current token: `reason` and the location."""
+        return InvalidPattern(f"{reason}\n at {self._location(self._position)}")
+
+    def advance(self) -> str:
+        """The kind of the next token. What may follow the last one is the business of `finish`."""
+        if self._is_in_string:
+            self._read_string(is_name=False)
+        if self._ahead is not None:
+            token, self._ahead = self._ahead, None
+            return self._deliver(*token)
+        self._skip_space()
+        if not self._open:
+            return self._deliver(*self._read_value_start())
+        bracket = self._open[-1][0]
+        if self._peek() in ("}", "]"):
+            return self._close(bracket)
+        if self._needs_comma:
+            self._expect(",", f"comma to separate {_CONTAINERS[bracket]} entries")
+        self._needs_comma = True
+        if bracket == "{":
+            return self._read_name()
+        return self._deliver(*self._read_value_start())
+
+    def finish(self) -> None:
+        """Nothing but space may follow the document."""
+        self._skip_space()
+        if self._position < len(self._source):
+            self._read_value_start()
+            raise self.error("Unexpected text after the end of the pattern")
+
+    # -- single tokens ---------------------------------------------------------------------------
+
+    def _deliver(self, kind: str, text: str) -> str:
+        if kind in _CLOSES:
+            self._open.append((kind, self._position - 1))
+            self._needs_comma = False
+        self._is_in_string = kind == STRING
+        self._text = text
+        return kind
+
+    def _close(self, bracket: str) -> str:
+        mark = self._peek()
+        self._position += 1
+        if mark != _CLOSES[bracket]:
+            start = self._location(self._open[-1][1])
+            raise self.error(
+                f"Unexpected close marker '{mark}': expected '{_CLOSES[bracket]}' "
+                f"(for {_CONTAINERS[bracket]} starting at {start})"
+            )
+        self._open.pop()
+        self._needs_comma = True
+        return self._deliver(mark, mark)
+
+    def _read_name(self) -> str:
+        self._expect('"', "double-quote to start field name")
+        name = self._read_string(is_name=True)
+        self._expect(":", "a colon to separate field name and value")
+        self._ahead = self._read_value_start()
+        return self._deliver(NAME, name)
+
+    def _read_value_start(self) -> tuple[str, str]:
+        """Consumes what belongs to the start of a value: its kind, and its text unless a string."""
+        mark = self._peek()
+        if not mark:
+            raise self._end_of_input()
+        if mark in '{["':
+            self._position += 1
+            return (STRING, "") if mark == '"' else (mark, mark)
+        number = _NUMBER.match(self._source, self._position)
+        if number is not None:
+            return self._read_number(number)
+        return self._read_literal(mark)
+
+    def _read_number(self, number: re.Match[str]) -> tuple[str, str]:
+        self._position = number.end()
+        if number.group() in ("0", "-0") and self._peek().isdigit():
+            raise self.error("Invalid numeric value: Leading zeroes not allowed")
+        return NUMBER, number.group()
+
+    def _read_literal(self, mark: str) -> tuple[str, str]:
+        word = _WORD.match(self._source, self._position)
+        if word is None:
+            self._position += 1
+            raise self.error(f"{_unexpected(mark)}: expected a valid value {_VALUES}")
+        self._position = word.end()
+        if word.group() not in _LITERALS:
+            raise self.error(f"Unrecognized token '{word.group()}': was expecting {_VALUES}")
+        return word.group(), word.group()
+
+    def _read_string(self, *, is_name: bool) -> str:
+        """From behind the opening quote to behind the closing one; the string without escapes."""
+        body = _STRING_BODY.match(self._source, self._position)
+        assert body is not None, "the expression matches the empty string"
+        self._position = body.end()
+        mark = self._peek()
+        self._position += len(mark)
+        if mark != '"':
+            raise self._broken_string(mark, is_name)
+        self._is_in_string = False
+        try:
+            return str(decode_json(f'"{body.group()}"'))
+        except ValueError:
+            raise self.error("Invalid surrogate pair in a string") from None
+
+    def _broken_string(self, mark: str, is_name: bool) -> InvalidPattern:
+        if not mark:
+            where = (
+                " in field name" if is_name else ": was expecting closing quote for a string value"
+            )
+            return self.error(f"Unexpected end-of-input{where}")
+        if mark == "\\":
+            escaped = self._peek()
+            if not escaped:
+                return self.error("Unexpected end-of-input in character escape sequence")
+            self._position += 1
+            return self.error(f"Unrecognized character escape '{escaped}' (code {ord(escaped)})")
+        return self.error(
+            f"Illegal unquoted character ((CTRL-CHAR, code {ord(mark)})): has to be escaped using "
+            f"backslash to be included in {'name' if is_name else 'string value'}"
+        )
+
+    # -- characters and places -------------------------------------------------------------------
+
+    def _peek(self) -> str:
+        """The next character, or "" at the end."""
+        return self._source[self._position : self._position + 1]
+
+    def _skip_space(self) -> None:
+        space = _SPACE.match(self._source, self._position)
+        assert space is not None, "the expression matches the empty string"
+        self._position = space.end()
+
+    def _expect(self, mark: str, what: str) -> None:
+        """Consumes `mark`, and the space on both sides of it unless it opens a string."""
+        self._skip_space()
+        found = self._peek()
+        if not found:
+            raise self._end_of_input()
+        self._position += 1
+        if found != mark:
+            raise self.error(f"{_unexpected(found)}: was expecting {what}")
+        if mark != '"':
+            self._skip_space()
+
+    def _end_of_input(self) -> InvalidPattern:
+        if not self._open:
+            return self.error("Filter is not an object")
+        bracket, start = self._open[-1]
+        return self.error(
+            f"Unexpected end-of-input: expected close marker for {_CONTAINERS[bracket]} "
+            f"(start marker at {self._location(start)})"
+        )
+
+    def _location(self, position: int) -> str:
+        line, line_start = 1, 0
+        for end in _LINE_END.finditer(self._source, 0, position):
+            line, line_start = line + 1, end.end()
+        shown = self._source[:_SOURCE_CHARACTERS_MAX]
+        hidden = len(self._source) - len(shown)
+        truncated = f"[truncated {hidden} chars]" if hidden else ""
+        column = position - line_start + 1
+        return f'[Source: (String)"{shown}"{truncated}; line: {line}, column: {column}]'
+
+
+def _unexpected(mark: str) -> str:
+    return f"Unexpected character ('{mark}' (code {ord(mark)}))"

@@ -1,0 +1,396 @@
+"""The embedded broker: the engine behind an async, typed API, and handlers that run on it.
+
+    async with eventcore.open("events.db") as broker:
+        orders = await broker.create_queue("orders")
+        await orders.send("hello")
+
+Rules of this file:
+
+- A coroutine that changes something returns when the change is durable.
+- Decorated handlers start with `run()` or `running()`, not before; their queues and rules are
+  created then, if they are not there, so decorators can stand at import time, before any loop runs.
+- Closing stops the handlers first (they drain), then long polls, then waits for the last commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar, final
+
+import anyio
+import msgspec
+
+from eventcore import limits
+from eventcore.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, bus_arn, queue_arn, rule_arn
+from eventcore.buses.bus import EventBus, EventEntry, Target
+from eventcore.clock import Clock
+from eventcore.codec import decode_json, encode_json
+from eventcore.errors import AlreadyExists, InvalidParameter, NotFound
+from eventcore.ids import IdSource, format_uuid
+from eventcore.limits import quotas_for
+from eventcore.queues.queue_spec import QueueSpec, RedrivePolicy
+from eventcore.runtime.consumer import Consumer, Handler
+from eventcore.runtime.engine import Engine
+from eventcore.runtime.handles import Message, Queue
+from eventcore.stores.base import Durability, Store
+from eventcore.stores.factory import Committer, store_for
+
+__all__ = ["Broker", "Event", "open_broker"]
+
+H = TypeVar("H", bound=Handler)
+DRAIN_MS_DEFAULT: Final = 30_000
+CONCURRENCY_DEFAULT: Final = 16
+DEFAULT_BUS: Final = "default"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event to put, or one that a rule's handler is given.
+
+    `detail` is any JSON object. `id`, `time` (ISO 8601) and `account`, `region` are filled in by
+    the bus.
+    """
+
+    source: str
+    detail_type: str
+    detail: dict[str, Any] = {}
+    resources: tuple[str, ...] = ()
+    id: str = ""
+    time: str = ""
+    account: str = ""
+    region: str = ""
+
+
+class _QueueHandler(msgspec.Struct, frozen=True):
+    queue_name: str
+    handler: Handler
+    concurrency: int
+    settings: dict[str, Any]
+
+
+class _RuleHandler(msgspec.Struct, frozen=True):
+    rule_name: str
+    bus_name: str
+    pattern: str
+    handler: Handler
+    concurrency: int
+    settings: dict[str, Any]
+
+
+@final
+class Broker:
+    """An open broker. Made by `eventcore.open`; belongs to one event loop."""
+
+    def __init__(self, engine: Engine, account: str, region: str, drain_ms: int) -> None:
+        self.engine = engine
+        self.account = account
+        self.region = region
+        self._drain_ms = drain_ms
+        self._queue_handlers: list[_QueueHandler] = []
+        self._rule_handlers: list[_RuleHandler] = []
+        self._consumers: list[Consumer] = []
+
+    # Queues
+
+    async def create_queue(
+        self,
+        name: str,
+        *,
+        visibility_timeout_ms: int = limits.VISIBILITY_TIMEOUT_MS_DEFAULT,
+        delay_ms: int = 0,
+        retention_ms: int = limits.RETENTION_MS_DEFAULT,
+        wait_ms: int = 0,
+        dead_letter: Queue | None = None,
+        receives_max: int = 10,
+    ) -> Queue:
+        """Creates a queue, or gives the one of that name if its settings are the same.
+
+        Messages received `receives_max` times go to `dead_letter`. Raises AlreadyExists when the
+        settings differ, InvalidParameter for a name or setting that AWS would not allow.
+        """
+        _check_name(name)
+        redrive = None if dead_letter is None else RedrivePolicy(dead_letter.arn, receives_max)
+        spec = QueueSpec(
+            visibility_timeout_ms=visibility_timeout_ms,
+            delay_ms=delay_ms,
+            retention_ms=retention_ms,
+            wait_ms=wait_ms,
+            redrive=redrive,
+        )
+        self.engine.begin()
+        arn = self._queue_arn(name)
+        self.engine.create_queue(arn, spec)
+        await self._durable()
+        return Queue(self.engine, arn)
+
+    async def get_queue(self, name: str) -> Queue:
+        """The queue of that name. Raises NotFound."""
+        self.engine.begin()
+        self.engine.look(self.engine.queue(self._queue_arn(name)))
+        await self._durable()
+        return Queue(self.engine, self._queue_arn(name))
+
+    async def list_queues(self, prefix: str = "") -> list[str]:
+        """The names of the queues that begin so, sorted."""
+        self.engine.begin()
+        names = self.engine.list_queues(self.account, self.region, prefix)
+        await self._durable()
+        return names
+
+    async def delete_queue(self, name: str) -> None:
+        """Deletes a queue with all its messages. Raises NotFound."""
+        self.engine.begin()
+        self.engine.delete_queue(self._queue_arn(name))
+        await self._durable()
+
+    # Buses
+
+    async def create_bus(self, name: str) -> None:
+        """Creates an event bus; does nothing if it is there. "default" always is."""
+        self.engine.begin()
+        try:
+            self.engine.create_bus(bus_arn(self.account, self.region, name))
+        except AlreadyExists:
+            return
+        await self._durable()
+
+    async def put_rule(
+        self,
+        name: str,
+        pattern: Mapping[str, Any] | str,
+        targets: Iterable[Queue | str] = (),
+        *,
+        bus: str = DEFAULT_BUS,
+        input: str | None = None,  # noqa: A002  (EventBridge's own name for it)
+        input_path: str | None = None,
+    ) -> str:
+        """Creates or replaces a rule: events of `bus` that match `pattern` go to each of `targets`.
+        Returns its ARN.
+
+        A target is a queue, or the URL of an outside system that a connector serves
+        ("https://..."). `input` is a JSON text sent in place of the event, `input_path` a JSON path
+        of the part to send. Targets the rule had before and that are not named now are removed.
+        Raises InvalidPattern, InvalidParameter, LimitExceeded (5 targets).
+        """
+        arns = [target.arn if isinstance(target, Queue) else target for target in targets]
+        wanted = tuple(
+            Target(id=f"target-{number}", arn=arn, input=input, input_path=input_path)
+            for number, arn in enumerate(arns, start=1)
+        )
+        self.engine.begin()
+        self.engine.replace_rule(self._bus(bus), name, _pattern_text(pattern), wanted)
+        await self._durable()
+        return rule_arn(self.account, self.region, bus, name)
+
+    async def delete_rule(self, name: str, *, bus: str = DEFAULT_BUS) -> None:
+        """Deletes a rule with its targets; does nothing if there is none, as AWS does."""
+        self.engine.begin()
+        self.engine.remove_rule(self._bus(bus), name)
+        await self._durable()
+
+    async def put_events(self, events: Sequence[Event], *, bus: str = DEFAULT_BUS) -> list[str]:
+        """Puts events, in one transaction with everything they cause in this store. Returns their
+        ids in order.
+
+        Any number of events; all are put, or none if one is not allowed (InvalidParameter).
+        """
+        entries = tuple(
+            EventEntry(
+                source=event.source,
+                detail_type=event.detail_type,
+                detail=encode_json(event.detail).decode(),
+                resources=event.resources,
+            )
+            for event in events
+        )
+        self.engine.begin()
+        results = self.engine.put_events(self._bus(bus), entries)
+        await self._durable()
+        return [format_uuid(result.id) for result in results]
+
+    # Handlers
+
+    def queue(
+        self,
+        name: str,
+        *,
+        concurrency: int = CONCURRENCY_DEFAULT,
+        **settings: Any,
+    ) -> Callable[[H], H]:
+        """Decorator: the handler is called with each message of the queue, which is created if it
+        is not there.
+
+        `settings` are those of `create_queue`. See `eventcore.runtime.consumer` for what a
+        handler's end means.
+        """
+
+        def register(handler: H) -> H:
+            self._queue_handlers.append(_QueueHandler(name, handler, concurrency, settings))
+            return handler
+
+        return register
+
+    def rule(
+        self,
+        pattern: Mapping[str, Any] | str,
+        *,
+        name: str | None = None,
+        bus: str = DEFAULT_BUS,
+        concurrency: int = CONCURRENCY_DEFAULT,
+        **settings: Any,
+    ) -> Callable[[H], H]:
+        """Decorator: the handler is called with each `Event` of the bus that matches.
+
+        Behind it stand a rule and a queue of the same name (default: the handler's qualified name),
+        so events wait durably while the program is down. `settings` are those of `create_queue`.
+        """
+        text = _pattern_text(pattern)
+
+        def register(handler: H) -> H:
+            rule_name = name or _name_of(handler)
+            self._rule_handlers.append(
+                _RuleHandler(rule_name, bus, text, handler, concurrency, settings)
+            )
+            return handler
+
+        return register
+
+    async def run(self) -> None:
+        """Runs all handlers until cancelled or `stop`; then they drain."""
+        self._consumers = await self._make_consumers()
+        async with anyio.create_task_group() as group:
+            for consumer in self._consumers:
+                group.start_soon(consumer.run)
+
+    def stop(self) -> None:
+        """Ends `run` gently: no new messages, running handlers finish (at most `drain_ms`)."""
+        for consumer in self._consumers:
+            consumer.stop()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Broker]:
+        """Runs all handlers beside the body of the `async with`; drains them at its end."""
+        async with anyio.create_task_group() as group:
+            self._consumers = await self._make_consumers()
+            for consumer in self._consumers:
+                group.start_soon(consumer.run)
+            try:
+                yield self
+            finally:
+                self.stop()
+
+    async def _make_consumers(self) -> list[Consumer]:
+        consumers = []
+        for plan in self._queue_handlers:
+            queue = await self._ensure_queue(plan.queue_name, plan.settings)
+            consumers.append(
+                Consumer(queue, plan.handler, concurrency=plan.concurrency, drain_ms=self._drain_ms)
+            )
+        for rule in self._rule_handlers:
+            queue = await self._ensure_queue(rule.rule_name, rule.settings)
+            await self.create_bus(rule.bus_name) if rule.bus_name != DEFAULT_BUS else None
+            await self.put_rule(rule.rule_name, rule.pattern, [queue], bus=rule.bus_name)
+            consumers.append(
+                Consumer(
+                    queue,
+                    rule.handler,
+                    concurrency=rule.concurrency,
+                    drain_ms=self._drain_ms,
+                    convert=_event_of,
+                )
+            )
+        return consumers
+
+    async def _ensure_queue(self, name: str, settings: Mapping[str, Any]) -> Queue:
+        if settings:
+            return await self.create_queue(name, **settings)
+        try:
+            return await self.get_queue(name)
+        except NotFound:
+            return await self.create_queue(name)
+
+    def _queue_arn(self, name: str) -> str:
+        return queue_arn(self.account, self.region, name)
+
+    def _bus(self, name: str) -> EventBus:
+        return self.engine.bus(bus_arn(self.account, self.region, name))
+
+    async def _durable(self) -> None:
+        barrier = self.engine.barrier()
+        if barrier is not None:
+            await barrier
+
+
+@asynccontextmanager
+async def open_broker(
+    path: str | None = None,
+    *,
+    durability: Durability = "full",
+    committer: Committer = "inline",
+    strictness: str = "relaxed",
+    account: str = DEFAULT_ACCOUNT,
+    region: str = DEFAULT_REGION,
+    memory_bytes_max: int = limits.BODY_MEMORY_BYTES_DEFAULT,
+    drain_ms: int = DRAIN_MS_DEFAULT,
+    clock: Clock | None = None,
+    ids: IdSource | None = None,
+    store: Store | None = None,
+    connector_options: Mapping[str, Mapping[str, str]] | None = None,
+) -> AsyncIterator[Broker]:
+    """Opens a broker on a file, or in memory when `path` is None.
+
+    durability: "full" (default; acknowledged means fsynced), "relaxed" (fsynced within 100 ms; a
+    kill loses nothing, a power cut at most that much). committer: "inline" commits on the event
+    loop, "writer" in a process of its own. strictness: "relaxed", or "aws" with AWS's account
+    quotas. `store` takes any store of your own instead.
+
+    Raises StoreLocked, StoreTooNew, StoreCorrupt, StoreUnavailable.
+    """
+    chosen = store or store_for(path, durability, committer)
+    options: dict[str, Any] = {
+        "clock": clock,
+        "ids": ids,
+        "quotas": quotas_for(strictness),
+        "memory_bytes_max": memory_bytes_max,
+        "connector_options": connector_options,
+    }
+    async with Engine.open(chosen, **options) as engine:
+        broker = Broker(engine, account, region, drain_ms)
+        try:
+            yield broker
+        finally:
+            broker.stop()
+
+
+def _pattern_text(pattern: Mapping[str, Any] | str) -> str:
+    return pattern if isinstance(pattern, str) else encode_json(pattern).decode()
+
+
+def _name_of(handler: Handler) -> str:
+    name = getattr(handler, "__qualname__", type(handler).__qualname__)
+    cleaned = "".join(c if c.isalnum() or c in "_-" else "-" for c in name.replace("<locals>", ""))
+    return cleaned.strip("-")[: limits.RULE_NAME_CHARACTERS_MAX]
+
+
+def _event_of(message: Message) -> Event:
+    content = decode_json(message.body)
+    return Event(
+        source=content["source"],
+        detail_type=content["detail-type"],
+        detail=content["detail"],
+        resources=tuple(content["resources"]),
+        id=content["id"],
+        time=content["time"],
+        account=content["account"],
+        region=content["region"],
+    )
+
+
+def _check_name(name: str) -> None:
+    is_allowed = name.isascii() and all(c.isalnum() or c in "-_" for c in name)
+    if not 1 <= len(name) <= limits.QUEUE_NAME_CHARACTERS_MAX or not is_allowed:
+        raise InvalidParameter(
+            "name",
+            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length.",
+            name,
+        )

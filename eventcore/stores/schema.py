@@ -1,0 +1,184 @@
+"""The format of a store file, and the cold work on it: create, migrate, load in bulk, verify.
+
+A file is ours when its SQLite header has `APPLICATION_ID`; the header's user_version is the number
+of migrations that have run on it (both are part of the database, so they change in the same
+transaction as the tables). A migration, once released, is never edited: a change of format is a new
+one at the end of `MIGRATIONS`.
+
+Opening a file costs the same at any size: it is not checked as a whole (`verify` does that; minutes
+for a big file). What is damaged in its header shows at once, what is damaged inside when it is
+read, both as StoreCorrupt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+
+from eventcore.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
+from eventcore.stores.lock import FileLock
+from eventcore.stores.row_file import BUSY_S, PAGE_BYTES, connect, store_error
+
+__all__ = [
+    "APPLICATION_ID",
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "bulk_load",
+    "file_version",
+    "prepare",
+    "verify",
+]
+
+APPLICATION_ID: Final = 0x65766372
+"""The ASCII letters "evcr" in the SQLite header."""
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        "CREATE TABLE rows ("
+        "  component INTEGER NOT NULL,"
+        "  key INTEGER NOT NULL,"
+        "  value BLOB NOT NULL,"
+        "  PRIMARY KEY (component, key)"
+        ") WITHOUT ROWID",
+    ),
+)
+SCHEMA_VERSION: Final = len(MIGRATIONS)
+
+BULK_ROWS: Final = 10_000
+"""Rows per transaction of `bulk_load`."""
+PROBLEMS_MAX: Final = 100
+"""Problems that `verify` reports at most."""
+
+
+def file_version(path: str) -> int:
+    """The schema version of a file; 0 when it does not exist or is empty.
+
+    A short blocking read, changes nothing.
+
+    Raises StoreCorrupt (not SQLite, another program's file, damaged), StoreTooNew,
+    StoreUnavailable.
+    """
+    try:
+        file = Path(path)
+        if not file.exists() or file.stat().st_size == 0:
+            return 0
+        with contextlib.closing(connect(path, "rw")) as connection:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except (sqlite3.Error, OSError) as error:
+        raise store_error(path, error) from error
+    if application_id == 0 and version == 0 and tables == 0:
+        return 0
+    if application_id != APPLICATION_ID:
+        raise StoreCorrupt(
+            f"{path}: a SQLite file of another program, not an eventcore file; choose another path"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreTooNew(
+            f"{path}: the file has schema version {version}, this eventcore knows up to "
+            f"{SCHEMA_VERSION}; open it with a newer eventcore"
+        )
+    return int(version)
+
+
+async def prepare(path: str) -> None:
+    """Creates the file, or brings it up to `SCHEMA_VERSION`, in one transaction.
+
+    The caller holds the lock.
+
+    A crash leaves either the old version or the new one. Raises as `file_version` does.
+    """
+    version = file_version(path)
+    if version == SCHEMA_VERSION:
+        return
+    try:
+        async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_S) as connection:
+            await _migrate(connection, path, version)
+        _sync_directory(path)
+    except (sqlite3.Error, OSError) as error:
+        raise store_error(path, error) from error
+
+
+async def _migrate(connection: aiosqlite.Connection, path: str, version: int) -> None:
+    await connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # counts in an empty file only
+    mode = await (await connection.execute("PRAGMA journal_mode = WAL")).fetchone()
+    if mode is None or mode[0] != "wal":
+        raise StoreUnavailable(f"{path}: this file system does not support SQLite's WAL mode")
+    await connection.execute("PRAGMA synchronous = FULL")
+    await connection.execute("BEGIN IMMEDIATE")
+    for migration in MIGRATIONS[version:]:
+        for statement in migration:
+            await connection.execute(statement)
+    await connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    await connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    await connection.execute("COMMIT")
+
+
+def _sync_directory(path: str) -> None:
+    """A new file's name is durable only when its directory is."""
+    if os.name != "posix":
+        return
+    fd = os.open(Path(path).absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+async def bulk_load(path: str, rows: Iterable[tuple[int, int, bytes]]) -> int:
+    """Puts (component, key, value) rows into a file, made if need be, and returns their number.
+
+    For imports and restores: not atomic as a whole, but rows are absolute, so a failed load can be
+    run again. Ordered rows load fastest. Takes the file's lock. Raises StoreLocked and what
+    `file_version` raises.
+    """
+    lock = FileLock(path)
+    await lock.acquire()
+    try:
+        await prepare(path)
+        async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_S) as connection:
+            return await _put_all(connection, rows)
+    except (sqlite3.Error, OSError) as error:
+        raise store_error(path, error) from error
+    finally:
+        lock.release()
+
+
+async def _put_all(connection: aiosqlite.Connection, rows: Iterable[tuple[int, int, bytes]]) -> int:
+    await connection.execute("PRAGMA synchronous = FULL")
+    remaining = iter(rows)
+    count = 0
+    while portion := list(islice(remaining, BULK_ROWS)):
+        await connection.execute("BEGIN IMMEDIATE")
+        await connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", portion)
+        await connection.execute("COMMIT")
+        count += len(portion)
+    return count
+
+
+async def verify(path: str) -> tuple[str, ...]:
+    """Checks every page of a file and returns what is wrong with it: nothing when it is sound.
+
+    Reads only, also while a broker has the file open. Raises what `file_version` raises for a file
+    that is not ours, StoreUnavailable when there is none.
+    """
+    if file_version(path) == 0:
+        raise StoreUnavailable(f"{path}: no such file, or an empty one")
+    try:
+        async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_S) as connection:
+            await connection.execute("PRAGMA query_only = ON")
+            found = await connection.execute_fetchall(f"PRAGMA integrity_check({PROBLEMS_MAX})")
+    except sqlite3.DatabaseError as error:
+        failure = store_error(path, error)
+        if isinstance(failure, StoreCorrupt):
+            return (str(failure),)
+        raise failure from error
+    return tuple(row[0] for row in found if row[0] != "ok")
