@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 __all__ = [
+    "compact_json",
     "decode_json",
     "encode_json",
     "encode_record",
@@ -57,3 +58,14 @@ def decode_json(text: bytes | str) -> Any:
     trailing text.
     """
     return orjson.loads(text)
+
+
+def compact_json(text: str) -> str:
+    """A JSON text without insignificant whitespace; numbers, escapes and order stay as written.
+
+    Raises ValueError for what is not JSON.
+    """
+    try:
+        return msgspec.json.format(text, indent=-1)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error

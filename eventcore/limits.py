@@ -47,6 +47,16 @@ TARGETS_PER_RULE_MAX: Final = 5
 TARGETS_PER_REQUEST_MAX: Final = 10
 TARGET_INPUT_CHARACTERS_MAX: Final = 8_192
 INPUT_PATH_CHARACTERS_MAX: Final = 256
+INPUT_PATHS_MAX: Final = 100
+RETRIES_MAX: Final = 185
+EVENT_AGE_MS_MIN: Final = 60_000
+EVENT_AGE_MS_MAX: Final = 86_400_000
+TARGET_ID_CHARACTERS_MAX: Final = 64
+TARGET_GROUP_ID_CHARACTERS_MAX: Final = 100
+DESCRIPTION_CHARACTERS_MAX: Final = 512
+ARN_CHARACTERS_MAX: Final = 1_600
+TAG_KEY_CHARACTERS_MAX: Final = 128
+TAG_VALUE_CHARACTERS_MAX: Final = 256
 RULE_NAME_CHARACTERS_MAX: Final = 64
 BUS_NAME_CHARACTERS_MAX: Final = 256
 
@@ -59,11 +69,41 @@ WAITERS_MAX: Final = 100_000
 """Long polls waiting at a time, over all queues."""
 BATCH_ROWS_MAX: Final = 50_000
 """Rows in the open batch beyond which new commands are refused until a commit has returned."""
+OUTBOX_ERROR_CHARACTERS_MAX: Final = 1_024
+"""Characters of the latest error kept of a delivery."""
 OUTBOX_DELIVERIES_MAX: Final = 100_000
 """Undelivered rows of one outbox beyond which the oldest goes to its dead-letter queue."""
 HTTP_BODY_BYTES_MAX: Final = 12 * 1024 * 1024
 HTTP_HEADER_BYTES_MAX: Final = 64 * 1024
+HTTP_HEADERS_MAX: Final = 128
+"""Header lines of one request."""
 HTTP_CONNECTIONS_MAX: Final = 16_384
+HTTP_BACKLOG_MAX: Final = 1_024
+"""Connections that the system holds for us before we accept them."""
+HTTP_PIPELINED_MAX: Final = 64
+"""Requests of one connection that run at a time; more are not read until some are answered."""
+HTTP_HEADER_MS_MAX: Final = 10_000
+"""From the first byte of a request to the end of its header."""
+HTTP_BODY_MS_MAX: Final = 20_000
+"""For the body of a request, apart from the time that it has at the lowest rate."""
+HTTP_BODY_BYTES_PER_S_MIN: Final = 16_384
+"""The lowest rate of a body: each second of it is added to the time allowed."""
+HTTP_IDLE_MS_MAX: Final = 120_000
+"""Between two requests. Longer than the pools of the SDKs keep a connection."""
+HTTP_UNREAD_MS_MAX: Final = 30_000
+"""Without the client taking one byte of the answers that wait for it."""
+HTTP_LINGER_MS_MAX: Final = 2_000
+"""For which what a refused client still sends is thrown away, so that it gets to see the reason."""
+HTTP_UNREAD_BYTES_MAX: Final = 256 * 1024
+"""Unsent answers of one connection beyond which no more of its requests are read."""
+HTTP_SWEEP_MS: Final = 500
+"""How often connections are looked through for those that are too slow."""
+DRAIN_MS_DEFAULT: Final = 10_000
+"""For the requests that run when the daemon is told to stop."""
+WARNING_INTERVAL_MS: Final = 5_000
+"""At most one warning of a kind is written in this time; the next one tells how many were not."""
+WARNING_KINDS_MAX: Final = 256
+"""Kinds of warnings that are told apart."""
 
 
 class Quotas(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
 import msgspec
 import structlog
@@ -31,9 +31,7 @@ from eventcore.runtime.engine import Engine
 from eventcore.wire import aws_json, aws_query
 from eventcore.wire.credential import Callers
 from eventcore.wire.fault import Fault, internal_failure, unknown_operation
-
-if TYPE_CHECKING:
-    from eventcore.wire.http import Exchange, HttpRequest
+from eventcore.wire.http import Exchange, HttpRequest
 
 __all__ = ["SERVICES", "Dispatcher", "OnBug"]
 

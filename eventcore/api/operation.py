@@ -29,7 +29,7 @@ Nothing here is specific to a service or a protocol.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, final
+from typing import Any, Final, Generic, Protocol, TypeVar, final
 
 from eventcore.codec import json_decoder
 from eventcore.errors import BrokerClosed, EventcoreError, StoreError
@@ -37,9 +37,7 @@ from eventcore.runtime.engine import Engine
 from eventcore.wire import aws_json
 from eventcore.wire.credential import Caller
 from eventcore.wire.fault import Fault, internal_failure, service_unavailable
-
-if TYPE_CHECKING:
-    from eventcore.wire.http import Exchange, HttpRequest
+from eventcore.wire.http import Exchange, HttpRequest
 
 __all__ = ["Call", "ErrorMap", "Handler", "Operation", "Service", "Waiting", "to_fault"]
 

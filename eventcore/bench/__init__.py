@@ -1,0 +1,1 @@
+"""The load generator: client, load, workloads, ledger, histogram, report. See `bench/README.md`."""

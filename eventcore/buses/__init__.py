@@ -1,0 +1,1 @@
+"""Event buses: rules, targets, and the routing of events (EventBridge)."""

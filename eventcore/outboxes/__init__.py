@@ -1,0 +1,1 @@
+"""Outboxes: durable deliveries to targets outside the store, and their dead letters."""

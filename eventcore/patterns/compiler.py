@@ -1,12 +1,15 @@
 """From the text of an event pattern to its conditions, with AWS's messages for what is wrong.
 
-The grammar is the one of event-ruler 2.0, which stands behind EventBridge; docs/reference/event-patterns.md states it.
+The grammar is the one of event-ruler 2.0, which stands behind EventBridge;
+docs/reference/event-patterns.md states it.
 
-- The text is checked and compiled in one pass from left to right, so its first fault is the one that is reported.
-- A path that is given twice keeps the later list, as in AWS. `$or` copies the conditions read so far into each of its
-  alternatives; what follows it is added to all of them.
-- A pattern is bounded: DEPTH_MAX levels, BRANCHES_MAX combinations of `$or` alternatives. The number of its characters
-  is the caller's to bound (`limits.PATTERN_CHARACTERS_MAX`), since AWS answers that as another error.
+- The text is checked and compiled in one pass from left to right, so its first fault is the one
+  that is reported.
+- A path that is given twice keeps the later list, as in AWS. `$or` copies the conditions read so
+  far into each of its alternatives; what follows it is added to all of them.
+- A pattern is bounded: DEPTH_MAX levels, BRANCHES_MAX combinations of `$or` alternatives. The
+  number of its characters is the caller's to bound (`limits.PATTERN_CHARACTERS_MAX`), since AWS
+  answers that as another error.
 """
 
 from __future__ import annotations
@@ -74,8 +77,9 @@ _Draft = dict[str, Condition]
 def compile_pattern(text: str) -> Pattern:
     """The pattern that `text` describes.
 
-    Raises InvalidPattern, whose `reason` is AWS's text with its location, and UnsupportedOperation for an operator that
-    AWS has and eventcore does not. Unlike event-ruler, text behind the closing brace is an error.
+    Raises InvalidPattern, whose `reason` is AWS's text with its location, and UnsupportedOperation
+    for an operator that AWS has and eventcore does not. Unlike event-ruler, text behind the closing
+    brace is an error.
     """
     reader = TokenReader(text)
     if reader.advance() != "{":
@@ -177,7 +181,7 @@ def _read_value(reader: TokenReader, kind: str) -> ValueTest:
 
 
 def _read_match_expression(reader: TokenReader) -> ValueTest | None:
-    """Reads `{operator: argument}` behind its brace. None is `{"exists": false}`, which tests no value."""
+    """Reads `{operator: argument}` behind its brace. None is `{"exists": false}`: no test."""
     if reader.advance() != NAME:
         raise reader.error("Match expression name not found")
     operator = reader.text
@@ -367,7 +371,7 @@ def _number(text: str) -> int | float:
 
 
 def _double(reader: TokenReader, text: str) -> float:
-    """The number as a double. Raises InvalidPattern if the double, written out, is another number."""
+    """The number as a double. Raises InvalidPattern if that is another number."""
     number = float(text)
     try:
         is_same = math.isfinite(number) and Decimal(text) == Decimal(repr(number))

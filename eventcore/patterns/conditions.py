@@ -1,10 +1,13 @@
 """What a compiled pattern consists of: tests of one value, and conditions on one path.
 
-A *value test* says whether it accepts one leaf of an event: a string, a number, true, false or null. Rules:
+A *value test* says whether it accepts one leaf of an event: a string, a number, true, false or
+null. Rules:
 
-- Types are strict: 1 is neither "1" nor true. Numbers compare by value, 1 = 1.0, and integers are exact.
+- Types are strict: 1 is neither "1" nor true. Numbers compare by value, 1 = 1.0, and integers are
+  exact.
 - A test never sees an object or an array. Which leaves a path has in an event is not known here.
-- `accepts` is the definition of a test; the tables of `eventcore.patterns.tables` must give the same answers.
+- `accepts` is the definition of a test; the tables of `eventcore.patterns.tables` must give the
+  same answers.
 """
 
 from __future__ import annotations
@@ -85,8 +88,8 @@ class Suffix(msgspec.Struct, frozen=True):
 class Range(msgspec.Struct, frozen=True):
     """`{"numeric": [...]}` except `=`: a double of the half-open range from `low` to below `high`.
 
-    Between two neighbouring doubles there is none, so every bound of the language, open or closed, can be written so:
-    `> n` is low = nextafter(n), `<= n` is high = nextafter(n).
+    Between two neighbouring doubles there is none, so every bound of the language, open or closed,
+    can be written so: `> n` is low = nextafter(n), `<= n` is high = nextafter(n).
     """
 
     low: float
@@ -102,14 +105,14 @@ class Range(msgspec.Struct, frozen=True):
 class AnyValue(msgspec.Struct, frozen=True):
     """`{"exists": true}`: any leaf."""
 
-    def accepts(self, value: object) -> bool:  # noqa: ARG002 - one signature for all tests
+    def accepts(self, value: object) -> bool:
         """True."""
         return True
 
 
 @final
 class AnythingBut(msgspec.Struct, frozen=True):
-    """`{"anything-but": ...}`: any leaf, of whatever type, that none of the `refused` tests accepts."""
+    """`{"anything-but": ...}`: any leaf, of any type, that no `refused` test accepts."""
 
     refused: tuple[Exact | Prefix | Suffix, ...]
 
@@ -123,10 +126,10 @@ ValueTest: TypeAlias = Exact | Address | Prefix | Suffix | Range | AnyValue | An
 
 @final
 class Condition(msgspec.Struct, frozen=True):
-    """What one path must hold: a leaf that any of `tests` accepts, or no leaf at all if `may_be_absent`.
+    """What one path must hold: a leaf that a test accepts, or none if `may_be_absent`.
 
-    `path` is the names joined by dots, `steps` the same split at every dot: `{"a.b": ..}` and `{"a": {"b": ..}}` are
-    one path, as in AWS.
+    `path` is the names joined by dots, `steps` the same split at every dot: `{"a.b": ..}` and
+    `{"a": {"b": ..}}` are one path, as in AWS.
     """
 
     path: str
@@ -154,8 +157,8 @@ def as_double(value: object) -> float | None:
 def address_of(text: str) -> int | None:
     """The 128 bits of an IPv6 address in hexadecimal groups, or None if `text` is none.
 
-    The dotted form of the last groups is no address here, as in event-ruler. IPv4 addresses have one spelling, so
-    they compare as strings.
+    The dotted form of the last groups is no address here, as in event-ruler. IPv4 addresses have
+    one spelling, so they compare as strings.
     """
     if text.count(":") < 2 or len(text) > _ADDRESS_CHARACTERS_MAX:
         return None

@@ -1,19 +1,22 @@
 """Whether a pattern matches an event, decided exactly and for one pattern at a time.
 
-This is the definition: `TestEventPattern` uses it, and the index (`eventcore.patterns.matcher`) uses it for the rules
-that it cannot decide by itself, those with several conditions inside arrays of objects.
+This is the definition: `TestEventPattern` uses it, and the index (`eventcore.patterns.matcher`)
+uses it for the rules that it cannot decide by itself, those with several conditions inside arrays
+of objects.
 
-An event's *leaves* are its strings, numbers, true, false and null; arrays are looked through, `[]` and `{}` are
-nothing. Rules:
+An event's *leaves* are its strings, numbers, true, false and null; arrays are looked through, `[]`
+and `{}` are nothing. Rules:
 
-- Leaves that lie in different objects of one array do not satisfy two conditions together: the conditions of a branch
-  that are satisfied through an array must choose the same element of it. An array's own scalars have no element.
-- Conditions are taken in the order of their paths. One that may be absent is satisfied by absence if no leaf of its
-  path is left that agrees with the elements chosen so far. (So the result can depend on names, as it does in AWS.)
+- Leaves that lie in different objects of one array do not satisfy two conditions together: the
+  conditions of a branch that are satisfied through an array must choose the same element of it. An
+  array's own scalars have no element.
+- Conditions are taken in the order of their paths. One that may be absent is satisfied by absence
+  if no leaf of its path is left that agrees with the elements chosen so far. (So the result can
+  depend on names, as it does in AWS.)
 
-Two arrays that do not lie in each other never interfere, so the choice is made array by array while descending: the
-cost is linear in the part of the event that the paths name, times the depth of arrays. There is no backtracking over
-combinations.
+Two arrays that do not lie in each other never interfere, so the choice is made array by array while
+descending: the cost is linear in the part of the event that the paths name, times the depth of
+arrays. There is no backtracking over combinations.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from eventcore.patterns.pattern import Branch, Pattern
 __all__ = ["ARRAYS_MAX", "holds", "matches"]
 
 ARRAYS_MAX: Final = 64
-"""Arrays around a value beyond which arrays directly in arrays are flattened without regard to elements."""
+"""Arrays around a value beyond which arrays in arrays are flattened, whatever their elements."""
 
 _Goal: TypeAlias = tuple[Condition, bool]
 """A condition, and whether absence would still satisfy it."""
@@ -36,7 +39,7 @@ _MISSING: Final[dict[str, object]] = {}
 
 
 def matches(pattern: Pattern, event: dict[str, object]) -> bool:
-    """Whether the event matches; `event` is the whole envelope as `codec.decode_json` returns it."""
+    """Whether the event, the whole envelope as from `codec.decode_json`, matches."""
     return any(holds(branch, event) for branch in pattern.branches)
 
 
@@ -104,10 +107,7 @@ def _holds_in_array(goals: list[_Goal], depth: int, items: list[object], arrays:
 
 
 def _accepts_scalar(condition: Condition, items: list[object]) -> bool:
-    for item in items:
-        if not isinstance(item, (dict, list)) and condition.accepts(item):
-            return True
-    return False
+    return any(not isinstance(item, (dict, list)) and condition.accepts(item) for item in items)
 
 
 def _flattened(items: list[object]) -> list[object]:

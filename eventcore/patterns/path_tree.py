@@ -2,18 +2,21 @@
 
 One PathNode per step; a node at which conditions end has a PathIndex. Rules:
 
-- A slot (see `eventcore.patterns.tables`) has at most one condition per path, and it is added and discarded as a whole.
-- `missing` masks are kept up by every change, so an absent subtree is one look-up whatever is below it.
-- What is derived from the set of nodes (`plan`, `spellings`) is rebuilt by `refresh` before the next match.
+- A slot (see `eventcore.patterns.tables`) has at most one condition per path, and it is added and
+  discarded as a whole.
+- `missing` masks are kept up by every change, so an absent subtree is one look-up whatever is below
+  it.
+- What is derived from the set of nodes (`plan`, `spellings`) is rebuilt by `refresh` before the
+  next match.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Final, final
 
 from eventcore.patterns.conditions import AnythingBut, AnyValue, Condition, ValueTest
-from eventcore.patterns.dotted import spellings_below
-from eventcore.patterns.tables import ValueTables
+from eventcore.patterns.tables import ValueTables, without
 
 __all__ = ["PathIndex", "PathNode", "is_decided_by_index"]
 
@@ -24,7 +27,7 @@ MEMO_VALUE_CHARACTERS_MAX: Final = 256
 
 
 def is_decided_by_index(condition: Condition) -> bool:
-    """Whether PathIndex is exact for one leaf. Two anything-buts in one list would need a table each."""
+    """Whether PathIndex is exact: two anything-buts in one list would need a table each."""
     return sum(isinstance(test, AnythingBut) for test in condition.tests) < 2
 
 
@@ -48,7 +51,9 @@ class PathIndex:
         self._but = 0
         self._accepting = ValueTables()
         self._refusing = ValueTables()
-        self._forget()
+        self._memo: dict[Hashable, int] = {}
+        self._memo_hits = 0
+        self._is_memo_on = True
 
     def add(self, condition: Condition, slot: int) -> None:
         """Enters the condition of a slot."""
@@ -84,35 +89,37 @@ class PathIndex:
 
     def failing(self, value: object) -> int:
         """The slots whose condition does not accept the leaf `value`."""
-        if value.__class__ is not str or not self._is_memo_on:
+        if not self._is_memo_on:
             return self._failing(value)
-        failing = self._memo.get(value)  # type: ignore[call-overload]  # its class was compared
+        # To a dict, True is 1.
+        key: Hashable = (value,) if isinstance(value, bool) else value
+        failing = self._memo.get(key)
         if failing is None:
             failing = self._failing(value)
-            self._remember(value, failing)  # type: ignore[arg-type]  # its class was compared
+            self._remember(key, failing)
         else:
             self._memo_hits += 1
-        return int(failing)
+        return failing
 
     def _failing(self, value: object) -> int:
         accepting = self._anything | self._accepting.get(value)
         if self._but:
-            accepting |= self._but & ~self._refusing.get(value)
-        return self.mentions & ~accepting
+            accepting |= without(self._but, self._refusing.get(value))
+        return without(self.mentions, accepting)
 
-    def _remember(self, value: str, failing: int) -> None:
-        """Keeps an answer. A memo that fills up before it has helped as often is switched off (ids, times)."""
-        if len(value) > MEMO_VALUE_CHARACTERS_MAX:
+    def _remember(self, key: Hashable, failing: int) -> None:
+        """Keeps an answer, unless the memo filled up before it had helped as often (ids, times)."""
+        if isinstance(key, str) and len(key) > MEMO_VALUE_CHARACTERS_MAX:
             return
         if len(self._memo) >= MEMO_VALUES_MAX:
             self._is_memo_on = self._memo_hits >= MEMO_VALUES_MAX
             self._memo.clear()
             self._memo_hits = 0
             return
-        self._memo[value] = failing
+        self._memo[key] = failing
 
     def _forget(self) -> None:
-        self._memo: dict[str, int] = {}
+        self._memo.clear()
         self._memo_hits = 0
         self._is_memo_on = True
 
@@ -131,11 +138,11 @@ class PathNode:
         self.children: dict[str, PathNode] = {}
         self.index: PathIndex | None = None
         self.missing = 0
-        """Slots that fail if nothing is here: those with a condition at or below this node that needs a leaf."""
+        """Slots that fail if nothing is here: a condition at or below this node needs a leaf."""
         self.missing_below = 0
-        """The same without the conditions at this node itself: slots that fail if a leaf is here."""
+        """Slots that fail if a leaf is here: a condition below this node needs one."""
         self.plan: tuple[tuple[str, PathNode], ...] = ()
-        """The children in the order of matching: those that sort out most rules come first."""
+        """The children in the order of matching: what sorts out many rules cheaply comes first."""
         self.spellings: frozenset[str] = frozenset()
         """Dotted keys by which an object here goes down several steps at once."""
         self.is_stale = True
@@ -158,7 +165,7 @@ class PathNode:
         node.index.add(condition, slot)
 
     def discard(self, condition: Condition, slot: int) -> None:
-        """Takes a condition out; all conditions of a slot are taken out together. `self` is the root."""
+        """Takes a condition out; a slot's are taken out together. `self` is the root."""
         keep = ~(1 << slot)
         trail = [self]
         for step in condition.steps:
@@ -180,20 +187,15 @@ class PathNode:
 
     def refresh(self) -> None:
         """Makes `plan` and `spellings` of this node and those below it true again."""
-        waiting = [self]
-        while waiting:
-            node = waiting.pop()
-            if not node.is_stale:
-                continue
-            node.is_stale = False
-            ordered = sorted(
-                node.children.items(), key=lambda entry: -entry[1].missing.bit_count()
-            )
-            node.plan = tuple(ordered)
-            node.spellings = frozenset().union(
-                *(spelling for _, child in ordered for spelling in ())
-            )
-            waiting.extend(node.children.values())
+        spellings: set[str] = set()
+        for step, child in self.children.items():
+            if child.is_stale:
+                child.refresh()
+            spellings.update(f"{step}.{rest}" for rest in child.children)
+            spellings.update(f"{step}.{rest}" for rest in child.spellings)
+        self.spellings = frozenset(spellings)
+        self.plan = tuple(sorted(self.children.items(), key=_promise))
+        self.is_stale = False
 
     def _mark_stale(self, steps: tuple[str, ...]) -> None:
         node: PathNode | None = self
@@ -202,3 +204,9 @@ class PathNode:
                 return
             node.is_stale = True
             node = node.children.get(step)
+
+
+def _promise(entry: tuple[str, PathNode]) -> tuple[bool, int]:
+    """Sort key of children: leaves before subtrees, then by the number of rules."""
+    _, child = entry
+    return bool(child.children), -child.missing.bit_count()

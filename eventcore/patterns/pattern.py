@@ -11,15 +11,15 @@ from eventcore.patterns.conditions import Condition
 __all__ = ["Branch", "Pattern"]
 
 Branch = tuple[Condition, ...]
-"""Conditions that must hold together, one per path, in ascending order of `path` (the order of evaluation)."""
+"""Conditions that must hold together, one per path, in ascending order of `path`."""
 
 
 @final
 class Pattern(msgspec.Struct, frozen=True):
     """An event pattern, checked and immutable; made by `eventcore.patterns.compile_pattern`.
 
-    `text` is the source as it was given. An event matches if one of `branches` holds; there is one, unless the pattern
-    has `$or`. Two patterns with the same text are equal.
+    `text` is the source as it was given. An event matches if one of `branches` holds; there is one,
+    unless the pattern has `$or`. Two patterns with the same text are equal.
     """
 
     text: str

@@ -1,14 +1,16 @@
 """The JSON of an event pattern, token by token, with the position that error messages name.
 
-AWS validates a pattern while it reads it (event-ruler on a Jackson stream parser), so the first error of the text wins
-and the message ends in the parser's location. To answer with the same text this reader keeps that parser's habits:
+AWS validates a pattern while it reads it (event-ruler on a Jackson stream parser), so the first
+error of the text wins and the message ends in the parser's location. To answer with the same text
+this reader keeps that parser's habits:
 
 - The location is the number of characters consumed so far, plus one.
-- Reading a member's name also looks at the start of its value: numbers, literals and brackets are consumed, of a
-  string only the opening quote.
+- Reading a member's name also looks at the start of its value: numbers, literals and brackets are
+  consumed, of a string only the opening quote.
 - A string is read to its end when its `text` is asked for, or by the next `advance`.
 
-The texts about malformed JSON are Jackson's. Nothing recurses here; the text's length bounds the work.
+The texts about malformed JSON are Jackson's. Nothing recurses here; the text's length bounds the
+work.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ _CONTAINERS: Final = {"{": "Object", "[": "Array"}
 
 @final
 class TokenReader:
-    """Reads one JSON text. `advance` gives the next token's kind; every fault is an InvalidPattern."""
+    """Reads one JSON text; `advance` gives the next token's kind. Faults are InvalidPatterns."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -56,7 +58,7 @@ class TokenReader:
 
     @property
     def text(self) -> str:
-        """The token's text: a name or string unescaped, a number as written, else the token itself."""
+        """A name or string unescaped, a number as it was written, any other token itself."""
         if self._is_in_string:
             self._text = self._read_string(is_name=False)
         return self._text

@@ -1,8 +1,8 @@
 """Receipt handles: opaque to the caller, checked without a table.
 
 A handle holds the queue's tag (so that a handle of another queue, or of a deleted namesake, is
-known as such), the message's number and the token drawn at that receive. Only the latest token of a
-message opens it.
+known as such), the message's number and the token drawn at that receive, never 0. Only the latest
+token of a message opens it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,6 @@ def open_handle(tag: int, handle: str) -> tuple[int, int]:
         found, number, token = _unpack(a2b_base64(handle.encode("ascii"), strict_mode=True))
     except (ValueError, struct.error) as error:
         raise InvalidReceiptHandle(handle) from error
-    if found != tag:
+    if found != tag or not token:
         raise InvalidReceiptHandle(handle)
     return number, token

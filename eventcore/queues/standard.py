@@ -227,13 +227,14 @@ class StandardQueue:
         """Up to `messages_max` visible messages, each invisible to others for the visibility
         timeout from now on.
 
-        Messages over the redrive policy's count leave for the dead-letter queue instead. Raises
-        InvalidParameter for numbers out of range, LimitExceeded("in_flight_max") when the quota of
-        messages in flight is reached.
+        Messages over the redrive policy's count leave for the dead-letter queue instead, except one
+        that was dead-lettered itself and was not received here yet: queues that dead-letter into
+        each other would pass it round for ever. Raises InvalidParameter for numbers out of range,
+        LimitExceeded("in_flight_max") when the quota of messages in flight is reached.
         """
-        timeout_ms = self._check_receive(request)
         if self._in_flight.earliest_ms <= now_ms or self._delayed.earliest_ms <= now_ms:
             self._release_due(now_ms, limits.TICK_STEPS_MAX)
+        timeout_ms = self._check_receive(request)
         if not self._fresh and not self._returned:
             return Outcome(())
         messages: list[Message] = []
@@ -249,7 +250,7 @@ class StandardQueue:
                 break
             if entry.sent_ms <= expired_ms:
                 self._delete_entry(entry, mutations)
-            elif redrive is not None and entry.receives >= redrive.receives_max:
+            elif redrive is not None and entry.receives >= redrive.receives_max and entry.token:
                 effects.append(self._transfer(entry, redrive.target_arn))
                 self._delete_entry(entry, mutations)
             else:
@@ -335,7 +336,7 @@ class StandardQueue:
         interval_ms = self._quotas.purge_interval_ms
         if interval_ms and self._purge.purged_ms and now_ms < self._purge.purged_ms + interval_ms:
             raise LimitExceeded("purge_interval_ms", interval_ms, self.name)
-        record = PurgeRecord(self._next_number, self._purge.trimmed, now_ms)
+        record = PurgeRecord(self._next_number, self._first_to_trim(), now_ms)
         mutation = put_row(row_key(PURGE, 0), record)
         self.apply(mutation)
         return Outcome(None, (mutation,))
@@ -625,6 +626,12 @@ class StandardQueue:
             self._returned = [n for n in set(self._returned) if n in self._entries]
             heapify(self._returned)
 
+    def _first_to_trim(self) -> int:
+        """The lowest number that may have rows: a queue of ten messages may have had a billion."""
+        if self._purge.trimmed < self._purge.below:
+            return self._purge.trimmed
+        return next(iter(self._entries), self._next_number)
+
     def _free_garbage(self, limit: int) -> None:
         while self._garbage and limit:
             if self._garbage[-1]:
@@ -657,15 +664,22 @@ class StandardQueue:
         """Counts by state, after making visible what is due."""
         self._release_due(now_ms, limits.TICK_STEPS_MAX)
         in_flight, delayed = len(self._in_flight), len(self._delayed)
-        oldest = self._entries.get(self._cursor)
         return QueueStatistics(
             len(self._entries) - in_flight - delayed,
             in_flight,
             delayed,
-            now_ms - oldest.sent_ms if oldest else 0,
+            now_ms - self._oldest_sent_ms(now_ms),
             self._memory_bytes,
             self._spilled,
         )
+
+    def _oldest_sent_ms(self, default_ms: int) -> int:
+        older, entries = self._older, self._entries
+        while older and older[0][1] not in entries:
+            heappop(older)
+        first = next(iter(entries.values()), None)
+        sent_ms = default_ms if first is None else first.sent_ms
+        return min(sent_ms, older[0][0]) if older else sent_ms
 
     def check(self) -> None:
         """Asserts the rules of this file."""

@@ -23,7 +23,9 @@ import msgspec
 
 from eventcore import limits
 from eventcore.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, bus_arn, queue_arn, rule_arn
-from eventcore.buses.bus import EventBus, EventEntry, Target
+from eventcore.buses.bus import EventBus, EventEntry, RuleSpec, Target
+from eventcore.buses.bus_spec import BusSpec
+from eventcore.buses.event import refusal_of
 from eventcore.clock import Clock
 from eventcore.codec import decode_json, encode_json
 from eventcore.errors import AlreadyExists, InvalidParameter, NotFound
@@ -149,9 +151,9 @@ class Broker:
         """Creates an event bus; does nothing if it is there. "default" always is."""
         self.engine.begin()
         try:
-            self.engine.create_bus(bus_arn(self.account, self.region, name))
+            self.engine.create_bus(bus_arn(self.account, self.region, name), BusSpec())
         except AlreadyExists:
-            return
+            pass
         await self._durable()
 
     async def put_rule(
@@ -178,7 +180,8 @@ class Broker:
             for number, arn in enumerate(arns, start=1)
         )
         self.engine.begin()
-        self.engine.replace_rule(self._bus(bus), name, _pattern_text(pattern), wanted)
+        spec = RuleSpec(pattern=_pattern_text(pattern))
+        self.engine.replace_rule(self._bus(bus), name, spec, wanted)
         await self._durable()
         return rule_arn(self.account, self.region, bus, name)
 
@@ -204,7 +207,12 @@ class Broker:
             for event in events
         )
         self.engine.begin()
-        results = self.engine.put_events(self._bus(bus), entries)
+        machine = self._bus(bus)
+        for entry in entries:
+            refusal = refusal_of(entry)
+            if refusal is not None:
+                raise InvalidParameter("events", refusal.error_message or "", entry.source)
+        results = self.engine.put_events(machine, entries)
         await self._durable()
         return [format_uuid(result.id) for result in results]
 

@@ -15,7 +15,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, final
 
@@ -23,7 +23,9 @@ import msgspec
 import structlog
 
 from eventcore import limits
-from eventcore.arn import parse_arn, queue_arn
+from eventcore.arn import bus_arn, parse_arn, queue_arn
+from eventcore.buses.bus import EventBus, EventEntry, EventResult, RuleSpec, Target
+from eventcore.buses.bus_spec import BusSpec
 from eventcore.clock import Clock, SystemClock
 from eventcore.errors import AlreadyExists, EventcoreError, NotFound
 from eventcore.ids import IdSource, SystemIds
@@ -43,6 +45,8 @@ __all__ = ["Engine", "ReceivedMessage"]
 
 T = TypeVar("T")
 QUEUE: Final = "queue"
+BUS: Final = "bus"
+DEFAULT_BUS: Final = "default"
 
 log = structlog.get_logger("eventcore.engine")
 
@@ -69,7 +73,10 @@ class Engine:
         ids: IdSource | None = None,
         quotas: Quotas = RELAXED_QUOTAS,
         memory_bytes_max: int = limits.BODY_MEMORY_BYTES_DEFAULT,
+        connector_options: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        """`connector_options` are passed to connectors, by URL scheme."""
+        self._connector_options = connector_options or {}
         self.clock = clock or SystemClock()
         self.ids = ids or SystemIds()
         self.quotas = quotas
@@ -85,6 +92,7 @@ class Engine:
             rebuild=self._rebuild,
             on_wake=self._serve_waiters,
             on_durable=self._on_durable,
+            on_loaded=self._on_loaded,
         )
         self._directory = Directory(quotas)
         self._machines: dict[str, Any] = {}
@@ -110,7 +118,6 @@ class Engine:
         except BaseException:
             await self._store.close()
             raise
-        self._sweeper.start(self._directory)
 
     async def close(self) -> None:
         """Answers long polls empty, waits until all accepted is durable, closes the store."""
@@ -204,6 +211,7 @@ class Engine:
         """The queue of an ARN. Raises NotFound("queue", name)."""
         machine = self._machines.get(arn)
         if not isinstance(machine, StandardQueue):
+            self.host.look(self._directory)  # it may have been deleted just now
             raise NotFound(QUEUE, arn.rpartition(":")[2])
         return machine
 
@@ -231,8 +239,8 @@ class Engine:
         NotFound.
         """
         self.queue(arn)
+        self._waiters.expire_all(arn)  # first: each is a request of its own
         self.drop_resource(arn)
-        self._waiters.expire_all(arn)
 
     def list_queues(self, account: str, region: str, prefix: str = "") -> list[str]:
         """The names of an account's queues in a region that begin so, sorted."""
@@ -338,7 +346,10 @@ class Engine:
             self.host.begin_unchecked()
             done([])
 
-        return self._waiters.add(arn, request, wait_ms, serve, expire)
+        waiter = self._waiters.add(arn, request, wait_ms, serve, expire)
+        if queue.has_ready:  # behind more expired and dead-lettered messages than one receive takes
+            self.host.wake(queue)
+        return waiter
 
     def delete(self, queue: StandardQueue, handle: str) -> None:
         """Deletes a received message; see StandardQueue.delete."""
@@ -366,6 +377,57 @@ class Engine:
     def _new_queue(self, arn: str) -> StandardQueue:
         return StandardQueue(arn, self.ids, self.quotas, self._memory_bytes_max)
 
+    # Buses
+
+    def bus(self, arn: str) -> EventBus:
+        """The bus of an ARN; "default" is made at its first use. Raises NotFound("bus", name)."""
+        machine = self._machines.get(arn)
+        if isinstance(machine, EventBus):
+            return machine
+        name = arn.rpartition("/")[2]
+        if name == DEFAULT_BUS:
+            return self.create_bus(arn, BusSpec())
+        self.host.look(self._directory)  # it may have been deleted just now
+        raise NotFound(BUS, name)
+
+    def create_bus(self, arn: str, spec: BusSpec) -> EventBus:
+        """Creates a bus. Raises AlreadyExists, InvalidParameter, LimitExceeded."""
+        spec.validate()
+        if arn in self._machines:
+            self.host.look(self._directory)
+            raise AlreadyExists(BUS, arn.rpartition("/")[2])
+        bus = EventBus(arn, self.ids, self.quotas)
+        outcome = bus.configure(spec, self._now_ms)
+        self.add_resource(BUS, arn, bus)
+        self.host.run(bus, outcome)
+        return bus
+
+    def delete_bus(self, arn: str) -> None:
+        """Deletes a bus with its rules; does nothing where there is none, as AWS does."""
+        if arn in self._machines:
+            self.drop_resource(arn)
+
+    def list_buses(self, account: str, region: str, prefix: str = "") -> list[EventBus]:
+        """The buses of an account in a region whose names begin so, by name, "default" included."""
+        self.bus(bus_arn(account, region, DEFAULT_BUS))
+        return [
+            self._machines[arn] for arn in self.arns_with_prefix(bus_arn(account, region, prefix))
+        ]
+
+    def replace_rule(
+        self, bus: EventBus, name: str, spec: RuleSpec, targets: Sequence[Target]
+    ) -> str:
+        """Creates or replaces a rule with exactly these targets; returns its ARN."""
+        return self.host.run(bus, bus.replace_rule(name, spec, targets))
+
+    def remove_rule(self, bus: EventBus, name: str) -> None:
+        """Deletes a rule with its targets."""
+        self.host.run(bus, bus.remove_rule(name))
+
+    def put_events(self, bus: EventBus, entries: Sequence[EventEntry]) -> tuple[EventResult, ...]:
+        """Puts events; see EventBus.put_events."""
+        return self.host.run(bus, bus.put_events(entries, self._now_ms))
+
     # What the host asks for
 
     def _route(self, effect: Effect) -> None:
@@ -373,7 +435,7 @@ class Engine:
         if isinstance(effect, Transfer):
             assert isinstance(target, StandardQueue) and effect.record is not None
             self.host.run(target, target.take_over(effect, effect.record, self._now_ms))
-        elif isinstance(target, StandardQueue):
+        elif isinstance(target, StandardQueue | EventBus):
             self.host.run(target, target.accept(effect.parcel, self._now_ms))
         else:
             self._route_elsewhere(effect)
@@ -384,15 +446,21 @@ class Engine:
     def _on_durable(self) -> None:
         pass
 
+    def _on_loaded(self) -> None:
+        self._sweeper.start(self._directory)
+
     def _watch(self, arn: str, is_waited_for: bool) -> None:
         machine = self._machines.get(arn)
         if machine is not None:
-            self.host.seat_of(machine).is_waited_for = is_waited_for
+            self.host.watch(machine, is_waited_for)
 
     def _serve_waiters(self, seat: Seat) -> None:
         machine = self._machines.get(seat.arn)
         if isinstance(machine, StandardQueue):
-            self._waiters.wake(seat.arn, lambda: machine.has_ready)
+            host = self.host
+            self._waiters.wake(seat.arn, lambda: machine.has_ready and not host.is_full)
+            if host.is_full:
+                host.wake(machine)
 
     def _rebuild(self) -> Callable[[int, int, bytes], None]:
         self._machines.clear()
@@ -417,6 +485,8 @@ class Engine:
         machine.apply(Mutation(key, value))
 
     def _new_machine(self, kind: str, arn: str) -> Machine:
+        if kind == BUS:
+            return EventBus(arn, self.ids, self.quotas)
         assert kind == QUEUE, f"no machine of kind {kind!r}"
         return self._new_queue(arn)
 

@@ -115,6 +115,7 @@ class Host:
         rebuild: Callable[[], Callable[[int, int, bytes], None]],
         on_wake: Callable[[Seat], None],
         on_durable: Callable[[], None],
+        on_loaded: Callable[[], None],
     ) -> None:
         """`route` passes an effect on; `rebuild` drops all machines and returns the taker of stored
         rows; `on_wake` is told of a seat somebody waits for that may have something ready;
@@ -127,6 +128,7 @@ class Host:
         self._rebuild = rebuild
         self._on_wake = on_wake
         self._on_durable = on_durable
+        self._on_loaded = on_loaded
         self._holds = store.holds_replies
         self._seats: dict[Machine, Seat] = {}
         self._open = Batch()
@@ -156,7 +158,7 @@ class Host:
         """
         if self._refusal is not None:
             raise type(self._refusal)(str(self._refusal))
-        if len(self._open.rows) > limits.BATCH_ROWS_MAX:
+        if self.is_full:
             raise StoreUnavailable(
                 "more changes are waiting for the disk than BATCH_ROWS_MAX; try again"
             )
@@ -279,6 +281,19 @@ class Host:
         """The machine's seat."""
         return self._seats[machine]
 
+    def watch(self, machine: Machine, is_waited_for: bool) -> None:
+        """Notes whether somebody waits for this machine. A machine that a reload is about to
+        replace has no seat; its successor's is made with the answer of that time.
+        """
+        seat = self._seats.get(machine)
+        if seat is not None:
+            seat.is_waited_for = is_waited_for
+
+    def wake(self, machine: Machine) -> None:
+        """Has `on_wake` called for this machine before the next commit that there is room for."""
+        self._woken.append(self._seats[machine])
+        self._schedule_flush()
+
     def touch(self, seat: Seat) -> None:
         """Makes the current command's reply wait for the seat's last change."""
         self._horizon = max(self._horizon, seat.batch)
@@ -287,6 +302,11 @@ class Host:
     def is_ready(self) -> bool:
         """Whether commands are taken."""
         return self._refusal is None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more changes wait for the disk than may."""
+        return len(self._open.rows) > limits.BATCH_ROWS_MAX
 
     @property
     def is_durable(self) -> bool:
@@ -304,7 +324,7 @@ class Host:
         self._is_flush_scheduled = False
         if self._refusal is not None and not isinstance(self._refusal, BrokerClosed):
             return
-        while self._woken:
+        while self._woken and not self.is_full:
             woken, self._woken = self._woken, []
             for seat in dict.fromkeys(woken):
                 self._on_wake(seat)
@@ -334,7 +354,7 @@ class Host:
         for reply, payload in waiting:
             reply.commit(payload)
         self._on_durable()
-        if len(self._open) or self._open_waiting:
+        if len(self._open) or self._open_waiting or self._woken:
             self._schedule_flush()
         elif self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
@@ -386,6 +406,8 @@ class Host:
     async def load(self) -> None:
         """Builds all machines from the store's rows, in slices; the event loop runs between."""
         self._loop = asyncio.get_running_loop()
+        self._seats.clear()
+        self._deadlines.clear()
         take = self._rebuild()
         for rows, (component, key, value) in enumerate(self._store.load(), start=1):
             take(component, key, value)
@@ -399,6 +421,7 @@ class Host:
             self._refusal = None
         self._woken = [seat for seat in self._seats.values() if seat.is_waited_for]
         self._schedule_flush()
+        self._on_loaded()
 
     # Time
 
@@ -442,10 +465,10 @@ class Host:
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.gather(self._recovery, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_ms = None, NEVER
         if not self.is_durable or self._open_waiting:
             self._idle = asyncio.get_running_loop().create_future()
             self._schedule_flush()
             await self._idle
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._timer_ms = None, NEVER

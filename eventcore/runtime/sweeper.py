@@ -59,8 +59,8 @@ class Sweeper:
         self._directory: Directory | None = None
 
     def start(self, directory: Directory) -> None:
-        """Goes to work if the directory has anything retired. Call after a load and after each
-        deletion.
+        """Goes to work if the directory has anything retired. Call after each load, which makes a
+        new directory and has ended the work, and after each deletion.
         """
         self._directory = directory
         if self._timer is None and directory.retired():

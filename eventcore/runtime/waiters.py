@@ -159,8 +159,9 @@ class Waiters:
     def _on_timer(self) -> None:
         self._timer, self._timer_ms = None, NEVER
         for number in self._deadlines.pop_due(self._clock.now_ms(), EXPIRE_SLICE):
-            waiter = self._all[number]
-            self.remove(waiter)
-            waiter.expire()
+            waiter = self._all.get(number)
+            if waiter is not None:  # the end of one may have cancelled another
+                self.remove(waiter)
+                waiter.expire()
         if self._deadlines.earliest_ms < NEVER:
             self._set_timer(self._deadlines.earliest_ms)

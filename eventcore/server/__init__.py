@@ -1,0 +1,1 @@
+"""The daemon: sockets, HTTP, processes, the command line."""

@@ -1,0 +1,66 @@
+"""What a server costs: CPU time and memory of a process and all its children, read from outside
+(psutil).
+
+psutil is no dependency of the package: without it, and where the server's process id is unknown,
+there are no figures rather than wrong ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import msgspec
+
+__all__ = ["ProcessTree", "Usage"]
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """CPU seconds since the processes began (user and system), and resident bytes at this moment.
+
+    Resident bytes are summed over the processes, so memory that they share counts more than once.
+    """
+
+    cpu_s: float
+    rss_bytes: int
+
+
+@final
+class ProcessTree:
+    """A process and its descendants, found anew at each reading. A child that ended keeps its CPU
+    in its parent's.
+    """
+
+    def __init__(self, pid: int) -> None:
+        import psutil  # noqa: PLC0415  optional, and only where something is measured
+
+        self._psutil = psutil
+        self._root = psutil.Process(pid)
+
+    @classmethod
+    def of(cls, pid: int | None) -> ProcessTree | None:
+        """The tree of a process, or None where there is no process id or no psutil."""
+        if pid is None:
+            return None
+        try:
+            return cls(pid)
+        except ImportError:
+            return None
+
+    def usage(self) -> Usage:
+        """The tree's sums now."""
+        cpu_s = 0.0
+        rss_bytes = 0
+        for process in [self._root, *self._root.children(recursive=True)]:
+            try:
+                cpu_s += _cpu_s(process, is_root=process is self._root)
+                rss_bytes += int(process.memory_info().rss)
+            except self._psutil.NoSuchProcess:
+                continue
+        return Usage(cpu_s, rss_bytes)
+
+
+def _cpu_s(process: Any, *, is_root: bool) -> float:
+    times = process.cpu_times()
+    own = float(times.user + times.system)
+    ended_children = float(times.children_user + times.children_system) if is_root else 0.0
+    return own + ended_children

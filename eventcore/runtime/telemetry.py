@@ -1,0 +1,182 @@
+"""What the daemon writes to its log, and in what form.
+
+Rules of this file:
+
+- Logged are the life cycle, errors with their cause, slow commits, dropped connections. Never a
+  line per message or per request, never a body, never a secret: fields with such names are withheld
+  whoever passes them, and long texts are cut.
+- Names of events are constants, so that they can be searched for and alarmed on.
+- A warning that repeats is written once per interval; the next line tells how many were not.
+- Nothing here is configured at import. An embedding program keeps its own configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final, Literal, TextIO, cast, final
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from eventcore.limits import WARNING_INTERVAL_MS, WARNING_KINDS_MAX
+
+__all__ = [
+    "COMMIT_FAILED",
+    "COMMIT_SLOW",
+    "CONNECTION_DROPPED",
+    "DAEMON_DRAINED",
+    "DAEMON_DRAINING",
+    "DAEMON_FAILED",
+    "DAEMON_STARTED",
+    "DAEMON_STOPPED",
+    "DELIVERY_DROPPED",
+    "REQUEST_FAILED_BY_A_BUG",
+    "SLOW_COMMIT_MS",
+    "LogLevel",
+    "LogStyle",
+    "WarningLimiter",
+    "configure_logging",
+    "logger_of",
+]
+
+LogStyle = Literal["auto", "json", "console"]
+"""auto: console where a person reads (a terminal), JSON lines everywhere else."""
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+DAEMON_STARTED: Final = "daemon_started"
+DAEMON_DRAINING: Final = "daemon_draining"
+DAEMON_DRAINED: Final = "daemon_drained"
+DAEMON_STOPPED: Final = "daemon_stopped"
+DAEMON_FAILED: Final = "daemon_failed"
+CONNECTION_DROPPED: Final = "connection_dropped"
+COMMIT_SLOW: Final = "commit_slow"
+COMMIT_FAILED: Final = "commit_failed"
+DELIVERY_DROPPED: Final = "delivery_dropped"
+REQUEST_FAILED_BY_A_BUG: Final = "request_failed_by_a_bug"
+
+SLOW_COMMIT_MS: Final = 250
+"""A commit that takes longer than this is worth a warning."""
+
+TEXT_CHARACTERS_MAX: Final = 500
+WITHHELD: Final = "<withheld>"
+_SECRET_FIELDS: Final = frozenset(
+    {
+        "authorization",
+        "body",
+        "credential",
+        "detail",
+        "message_body",
+        "password",
+        "receipt_handle",
+        "secret",
+        "secret_key",
+        "session_token",
+        "signature",
+        "token",
+    }
+)
+_LEVELS: Final[dict[LogLevel, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure_logging(
+    style: LogStyle = "auto", level: LogLevel = "info", stream: TextIO | None = None
+) -> None:
+    """Sets structlog up for this process: one line per event on `stream` (standard error)."""
+    out = sys.stderr if stream is None else stream
+    is_terminal = out.isatty()
+    is_console = style == "console" or (style == "auto" and is_terminal)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            _add_component,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            withhold_secrets,
+            *(_console_renderer(is_terminal) if is_console else _json_renderer()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=lambda *names: _StreamLogger(out, *names),
+        cache_logger_on_first_use=True,
+    )
+
+
+def logger_of(component: str) -> FilteringBoundLogger:
+    """The logger of a part of eventcore, by its dotted name. Lazy: may be made at import."""
+    return cast("FilteringBoundLogger", structlog.get_logger(component))
+
+
+def withhold_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Processor: hides fields that could hold a body or a secret, and cuts long texts."""
+    for name, value in event.items():
+        if name in _SECRET_FIELDS:
+            event[name] = WITHHELD
+        elif isinstance(value, (str, bytes)) and len(value) > TEXT_CHARACTERS_MAX:
+            event[name] = f"{value[:TEXT_CHARACTERS_MAX]!s}... ({len(value)} in all)"
+    return event
+
+
+@final
+class WarningLimiter:
+    """Tells which repetitions of a warning may be written. `now_ms` is any clock that goes up."""
+
+    def __init__(self, now_ms: Callable[[], int], interval_ms: int = WARNING_INTERVAL_MS) -> None:
+        self._now_ms = now_ms
+        self._interval_ms = interval_ms
+        self._written_ms: dict[str, int] = {}
+        self._suppressed: dict[str, int] = {}
+
+    def admit(self, kind: str) -> int | None:
+        """None when this one must not be written; else how many of its kind were not since."""
+        now_ms = self._now_ms()
+        written_ms = self._written_ms.get(kind)
+        if written_ms is not None and now_ms - written_ms < self._interval_ms:
+            self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
+            return None
+        if written_ms is None and len(self._written_ms) >= WARNING_KINDS_MAX:
+            oldest = next(iter(self._written_ms))
+            del self._written_ms[oldest]
+            self._suppressed.pop(oldest, None)
+        self._written_ms[kind] = now_ms
+        return self._suppressed.pop(kind, 0)
+
+
+@final
+class _StreamLogger:
+    """Writes finished lines; `name` is the component that `logger_of` was asked for."""
+
+    def __init__(self, stream: TextIO, name: str = "eventcore") -> None:
+        self._stream = stream
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass  # a log that nobody can read any more must not stop the service
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _add_component(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
+    event["component"] = getattr(logger, "name", "eventcore")
+    return event
+
+
+def _json_renderer() -> list[Processor]:
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(serializer=_to_json),
+    ]
+
+
+def _to_json(event: dict[str, Any], **_: object) -> str:
+    return orjson.dumps(event, default=repr).decode()
+
+
+def _console_renderer(has_colors: bool) -> list[Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=has_colors, exception_formatter=structlog.dev.plain_traceback
+    )
+    return [renderer]

@@ -1,0 +1,112 @@
+"""The command `eventcore`: finds the command that was asked for, runs it, turns errors into exits.
+
+Each command is a module of `eventcore.server.commands` with `add_arguments(parser)` and
+`run(arguments) -> int`; its docstring is its description. Only the one asked for is imported.
+
+    exit 0    done            exit 2      the command line is wrong
+    exit 1    failed          exit 130    interrupted
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
+
+from eventcore import __version__
+from eventcore.errors import EventcoreError
+
+__all__ = ["COMMANDS", "main"]
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "serve": ("serve", "run the daemon: queues and buses on one port, for boto3 and every AWS SDK"),
+    "demo": ("demo", "see it work: real data through buses, rules and queues"),
+    "send": ("send", "send messages to a queue"),
+    "receive": ("receive", "receive messages from a queue"),
+    "peek": ("peek", "look at the waiting messages of a queue, without receiving them"),
+    "put-events": ("put_events", "put events on a bus"),
+    "bench": ("bench", "measure a server, and check that it loses and repeats nothing"),
+}
+"""Name -> (module in `eventcore.server.commands`, one line of help)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line (`sys.argv` by default); returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except SystemExit as end:  # argparse: help was shown (0), or the usage is wrong (2)
+        return end.code if isinstance(end.code, int) else EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return _end_quietly()
+    except (EventcoreError, OSError) as error:
+        return _fail(str(error))
+    except Exception as error:  # noqa: BLE001  (a user gets one line, and a way to see the rest)
+        if "--traceback" in given:
+            raise
+        return _fail(f"{type(error).__name__}: {error} (--traceback shows where)")
+
+
+def _run(given: list[str]) -> int:
+    parser = _top_parser()
+    if not given:
+        parser.print_help()
+        return EXIT_USAGE
+    chosen = parser.parse_args(given[:1]).command
+    module = _load(chosen)
+    command = argparse.ArgumentParser(
+        prog=f"eventcore {chosen}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
+    module.add_arguments(command)
+    code: int = module.run(command.parse_args(given[1:]))
+    return code
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    width = max(len(name) for name in COMMANDS) + 3
+    lines = [f"  {name:{width}}{summary}" for name, (_, summary) in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="eventcore",
+        usage="eventcore COMMAND [options]",
+        description="Queues and event buses that lose nothing, with the interfaces of AWS.",
+        epilog="commands:\n" + "\n".join(lines) + "\n\n`eventcore COMMAND --help` tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"eventcore {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    return parser
+
+
+def _load(command: str) -> ModuleType:
+    name = f"eventcore.server.commands.{COMMANDS[command][0]}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        message = f"the command {command} is not part of this installation"
+        raise EventcoreError(message) from error
+
+
+def _end_quietly() -> int:
+    """The reader of our output has gone, as in `eventcore peek q | head`: not worth a message."""
+    sys.stdout = None  # type: ignore[assignment]  # or the interpreter complains at its end
+    return EXIT_FAILED
+
+
+def _fail(message: str) -> int:
+    line = " ".join(message.split()) or "failed"
+    print(f"eventcore: {line}", file=sys.stderr)
+    return EXIT_FAILED

@@ -1,0 +1,1 @@
+"""The commands of `eventcore`, one module each; `eventcore.server.cli` loads them when asked for."""

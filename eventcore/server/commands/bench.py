@@ -1,0 +1,206 @@
+"""`eventcore bench`: load, latency, CPU and a ledger that proves that every message came out once.
+
+Without --endpoint-url each run starts a daemon of its own on an empty data directory. With several
+endpoints and --repeat, the runs alternate (round by round, endpoint by endpoint), so that a noisy
+machine is noisy for all of them.
+
+Exit status: 0 when every run is proven by its ledger, 1 when one is not, 2 when it could not be
+run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from eventcore.bench.client import AwsJsonClient
+from eventcore.bench.daemon_process import DaemonProcess
+from eventcore.bench.event_loop import raise_file_limit
+from eventcore.bench.event_loop import run as run_on_loop
+from eventcore.bench.measurement import Measurement, medians
+from eventcore.bench.process_usage import ProcessTree
+from eventcore.bench.progress import Progress
+from eventcore.bench.report import render_json, render_table
+from eventcore.bench.workloads import WORKLOADS, Bench, BenchSettings
+from eventcore.errors import EventcoreError, InvalidParameter
+
+__all__ = ["add_arguments", "run"]
+
+OWN_DAEMON: Final = "eventcore"
+FILES_RESERVED: Final = 64
+DEFAULT_WORKLOADS: Final = ("send", "send-batch", "cycle", "cycle-batch", "put-events", "mixed")
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a run goes. `url` is empty for a daemon that the run starts itself."""
+
+    name: str
+    url: str = ""
+    pid: int | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    add = parser.add_argument
+    names = "; ".join(f"{name}: {workload.title}" for name, workload in WORKLOADS.items())
+    add("workloads", nargs="*", metavar="WORKLOAD", help=names)
+    add(
+        "--endpoint-url",
+        action="append",
+        default=[],
+        metavar="[NAME=]URL[#PID]",
+        help="drive this endpoint; the process id gives its CPU; may be given several times",
+    )
+    add("--region", default="us-east-1", help="region (default us-east-1)")
+    add(
+        "--durability",
+        choices=("full", "relaxed", "memory"),
+        default="full",
+        help="of the daemon that it starts (default full)",
+    )
+    add("--connections", type=int, default=16, metavar="N", help="at a time (default 16)")
+    add(
+        "--rate",
+        type=float,
+        metavar="PER_SECOND",
+        help="open loop: operations per second; latency counts from when each was due",
+    )
+    add("--duration", type=float, default=5.0, metavar="SECONDS", help="measured time (default 5)")
+    add("--warmup", type=float, default=0.5, metavar="SECONDS", help="before it (default 0.5)")
+    add("--count", type=int, metavar="N", help="end after N operations, without a warm-up")
+    add("--size", type=int, default=256, metavar="BYTES", help="of a message (default 256)")
+    add("--rules", type=int, default=10, metavar="N", help="for put-events (default 10)")
+    add("--backlog", default="1000", metavar="N[,N...]", help="for backlog (default 1000)")
+    add("--polls", type=int, default=10_000, metavar="N", help="for long-poll (default 10000)")
+    add("--repeat", type=int, default=1, metavar="N", help="rounds; the table has medians")
+    add("--json", action="store_true", help="every run as JSON on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit status."""
+    try:
+        measurements = run_on_loop(_bench(arguments))
+    except EventcoreError as error:
+        return _failed(error)
+    except BaseExceptionGroup as group:
+        failures, others = group.split(EventcoreError)
+        if failures is None or others is not None:
+            raise
+        return _failed(failures)
+    shown = render_json(measurements) if arguments.json else render_table(medians(measurements))
+    sys.stdout.write(shown + "\n")
+    return 0 if all(measurement.is_proven for measurement in measurements) else 1
+
+
+def _failed(error: BaseException) -> int:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    sys.stderr.write(f"eventcore bench: {error}\n")
+    return 2
+
+
+async def _bench(arguments: argparse.Namespace) -> list[Measurement]:
+    plan = _plan(arguments)
+    endpoints = [_endpoint(text) for text in arguments.endpoint_url] or [Endpoint(OWN_DAEMON)]
+    return [
+        await _run_one(name, settings, endpoint, arguments)
+        for _ in range(arguments.repeat)
+        for name, settings in plan
+        for endpoint in endpoints
+    ]
+
+
+def _plan(arguments: argparse.Namespace) -> list[tuple[str, BenchSettings]]:
+    """The runs of one round. Raises InvalidParameter."""
+    for option in ("connections", "repeat", "rules", "polls"):
+        if getattr(arguments, option) < 1:
+            raise InvalidParameter(option, "Must be at least 1.")
+    settings = BenchSettings(
+        connections=arguments.connections,
+        duration_s=arguments.duration,
+        warmup_s=arguments.warmup,
+        operations_max=arguments.count,
+        rate=arguments.rate,
+        size_bytes=arguments.size,
+        rules=arguments.rules,
+        polls=arguments.polls,
+    )
+    plan = []
+    for name in arguments.workloads or DEFAULT_WORKLOADS:
+        if name not in WORKLOADS:
+            raise InvalidParameter("workload", f"Must be one of {', '.join(WORKLOADS)}.", name)
+        depths = arguments.backlog.split(",") if name == "backlog" else ["0"]
+        plan += [(name, msgspec.structs.replace(settings, backlog=int(depth))) for depth in depths]
+    return plan
+
+
+def _endpoint(text: str) -> Endpoint:
+    """`[NAME=]URL[#PID]` taken apart."""
+    name, separator, url = text.partition("=")
+    if not separator or "://" in name:
+        name, url = "", text
+    url, _, pid = url.partition("#")
+    return Endpoint(name or url, url, int(pid) if pid else None)
+
+
+async def _run_one(
+    name: str, settings: BenchSettings, endpoint: Endpoint, arguments: argparse.Namespace
+) -> Measurement:
+    workload = WORKLOADS[name]
+    connections = workload.connections(settings)
+    raise_file_limit(2 * connections + FILES_RESERVED)
+    async with _serving(endpoint, arguments.durability) as (url, pid):
+        client = AwsJsonClient(url, region=arguments.region, connections_max=connections)
+        title = f"{name} on {endpoint.name}"
+        with Progress(title, settings.duration_s, silent=arguments.json) as progress:
+            async with client:
+                run_name = f"bench-{uuid.uuid4().hex[:12]}"
+                bench = Bench(client, settings, run_name, ProcessTree.of(pid), progress)
+                try:
+                    await workload.run(bench)
+                finally:
+                    await bench.clean_up()
+    label = f"{name} {settings.backlog:,}" if name == "backlog" else name
+    return _measurement(bench, label, endpoint.name)
+
+
+@asynccontextmanager
+async def _serving(endpoint: Endpoint, durability: str) -> AsyncIterator[tuple[str, int | None]]:
+    if endpoint.url:
+        yield endpoint.url, endpoint.pid
+        return
+    with tempfile.TemporaryDirectory(prefix="eventcore-bench-") as data:
+        async with DaemonProcess(Path(data), durability=durability) as daemon:
+            yield daemon.url, daemon.pid
+
+
+def _measurement(bench: Bench, label: str, endpoint: str) -> Measurement:
+    done, cost = bench.run, bench.cost
+    thousands = done.operations / 1_000 or 1.0
+    elapsed_s = done.elapsed_s or 1.0
+    return Measurement(
+        workload=label,
+        endpoint=endpoint,
+        operation=bench.operation,
+        operations=done.operations,
+        messages=done.messages,
+        errors=done.errors,
+        last_error=done.last_error,
+        elapsed_s=done.elapsed_s,
+        operations_per_s=done.operations / elapsed_s,
+        messages_per_s=done.messages / elapsed_s,
+        latency=done.latency.summary(),
+        server_cpu_ms=None if cost.server_cpu_s is None else 1e3 * cost.server_cpu_s / thousands,
+        server_rss_bytes=cost.server_rss_bytes,
+        generator_cpu_ms=1e3 * cost.generator_cpu_s / thousands,
+        ledger=bench.ledger.summary(),
+        notes=bench.notes,
+    )

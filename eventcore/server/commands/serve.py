@@ -1,0 +1,141 @@
+"""Runs the daemon until Ctrl-C or SIGTERM.
+
+Programs written for AWS use it by setting one variable:
+
+    export AWS_ENDPOINT_URL=http://127.0.0.1:4566
+
+What was acknowledged is on disk, and is there again after the next start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from eventcore.errors import InvalidParameter
+from eventcore.server.daemon import ServeConfig, run_daemon
+
+__all__ = ["add_arguments", "run"]
+
+EXIT_USAGE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `eventcore serve`."""
+    defaults = ServeConfig()
+    _add_where(parser, defaults)
+    _add_how(parser, defaults)
+
+
+def _add_where(parser: argparse.ArgumentParser, defaults: ServeConfig) -> None:
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--host",
+        default=defaults.host,
+        help="address to listen on (default: %(default)s, this machine only)",
+    )
+    where.add_argument(
+        "--port",
+        type=int,
+        default=defaults.port,
+        help="port; 0 takes a free one and prints it (default: %(default)s)",
+    )
+    where.add_argument(
+        "--data",
+        metavar="PATH",
+        default=defaults.data,
+        help="directory, or file ending in .db, that holds everything; made if it is not there "
+        "(default: ./%(default)s)",
+    )
+    where.add_argument(
+        "--memory",
+        action="store_true",
+        help="keep everything in memory only: fast, and gone when the daemon ends",
+    )
+    where.add_argument(
+        "--allow-remote-without-authentication",
+        action="store_true",
+        dest="allow_remote",
+        help="allow a --host that other machines can reach. The daemon checks no keys and no "
+        "signatures: whoever reaches the port can read, change and delete everything in it",
+    )
+
+
+def _add_how(parser: argparse.ArgumentParser, defaults: ServeConfig) -> None:
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--durability",
+        choices=("full", "relaxed", "memory"),
+        default=defaults.durability,
+        help="full: an answer means it is on the disk, power cuts included. relaxed: faster; a "
+        "crash of the program loses nothing, a power cut the last moments. memory: as --memory "
+        "(default: %(default)s)",
+    )
+    how.add_argument(
+        "--strictness",
+        choices=("relaxed", "aws"),
+        default=defaults.strictness,
+        help="aws enforces the quotas of an AWS account too, such as 120,000 messages in flight "
+        "and one purge a minute (default: %(default)s)",
+    )
+    how.add_argument(
+        "--committer",
+        choices=("writer", "inline"),
+        default=defaults.committer,
+        help="who writes to the disk: a process of its own, or the serving one (default: "
+        "%(default)s)",
+    )
+    how.add_argument(
+        "--drain-ms",
+        type=int,
+        default=defaults.drain_ms,
+        metavar="MS",
+        help="how long running requests may take when the daemon is told to stop (default: "
+        "%(default)s)",
+    )
+    how.add_argument(
+        "--log",
+        choices=("auto", "json", "console"),
+        default="auto",
+        help="form of the log on standard error; auto: for people on a terminal, else JSON lines",
+    )
+    how.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="(info)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until a signal ends it; returns the exit code. Raises as `daemon.serve`."""
+    config = ServeConfig(
+        host=arguments.host,
+        port=arguments.port,
+        data=None if arguments.memory else arguments.data,
+        durability=arguments.durability,
+        strictness=arguments.strictness,
+        committer=arguments.committer,
+        drain_ms=arguments.drain_ms,
+        allow_remote=arguments.allow_remote,
+    )
+    try:
+        config.check()
+    except InvalidParameter as error:
+        print(f"eventcore serve: error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    from eventcore.runtime.telemetry import configure_logging  # noqa: PLC0415  (not for --help)
+
+    configure_logging(arguments.log, arguments.log_level)
+    try:
+        run_daemon(config, _announce)
+    except OSError as error:
+        raise OSError(_explain(error, config)) from error
+    return 0
+
+
+def _announce(url: str) -> None:
+    print(f"eventcore is listening on {url}", flush=True)
+
+
+def _explain(error: OSError, config: ServeConfig) -> str:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return f"cannot serve on {config.host}:{config.port} with data in {config.data}: {reason}"

@@ -1,0 +1,310 @@
+"""The embedded API as a program uses it: on asyncio and uvloop, in memory and on a file."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import eventcore
+from eventcore.errors import (
+    AlreadyExists,
+    BrokerClosed,
+    InvalidParameter,
+    InvalidPattern,
+    InvalidReceiptHandle,
+    MissingParameter,
+    NotFound,
+    StoreLocked,
+)
+from eventcore.testing import ManualClock
+
+
+@pytest.fixture(params=["memory", "inline", "writer"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """The arguments of `eventcore.open` for each way to keep messages."""
+    if request.param == "memory":
+        return {"path": None}
+    return {"path": str(tmp_path / "events.db"), "committer": request.param}
+
+
+@pytest.fixture
+async def broker(place: dict[str, Any]) -> AsyncIterator[eventcore.Broker]:
+    async with eventcore.open(**place, drain_ms=2_000) as broker:
+        yield broker
+
+
+async def until(condition: Any, seconds: float = 5.0) -> None:
+    """Lets the loop run until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_sent_is_received_with_its_attributes_and_deleted(
+    broker: eventcore.Broker,
+) -> None:
+    queue = await broker.create_queue("orders")
+    sent = await queue.send("tea", attributes={"size": 3, "kind": "green", "raw": b"\x00\xff"})
+    (message,) = await queue.receive()
+    assert (message.id, message.body, message.receives) == (sent, "tea", 1)
+    assert message.attributes == {"size": "3", "kind": "green", "raw": b"\x00\xff"}
+    await message.delete()
+    statistics = await queue.statistics()
+    assert (statistics.visible, statistics.in_flight, statistics.delayed) == (0, 0, 0)
+
+
+async def test_send_many_is_all_or_nothing(broker: eventcore.Broker) -> None:
+    queue = await broker.create_queue("orders")
+    with pytest.raises(MissingParameter):
+        await queue.send_many(["a", "", "b"])
+    assert (await queue.statistics()).visible == 0
+    assert len(set(await queue.send_many(["a", "b", "c"]))) == 3
+    assert sorted(m.body for m in await queue.receive(messages_max=10)) == ["a", "b", "c"]
+
+
+async def test_a_waiting_receive_is_woken_by_an_arrival(broker: eventcore.Broker) -> None:
+    queue = await broker.create_queue("orders")
+    waiting = asyncio.create_task(queue.receive(wait_ms=10_000))
+    await asyncio.sleep(0.01)
+    await queue.send("tea")
+    async with asyncio.timeout(2):
+        (message,) = await waiting
+    assert message.body == "tea"
+
+
+async def test_a_cancelled_receive_loses_no_message(broker: eventcore.Broker) -> None:
+    queue = await broker.create_queue("orders")
+    for _ in range(20):
+        waiting = asyncio.create_task(queue.receive(wait_ms=10_000))
+        await asyncio.sleep(0)
+        sending = asyncio.create_task(queue.send("tea"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, sending, return_exceptions=True)
+        received = [] if waiting.cancelled() else waiting.result()
+        received = received or await queue.receive(wait_ms=1_000)
+        assert len(received) == 1, "the message is neither given out nor visible"
+        await received[0].delete()
+
+
+async def test_bad_input_changes_nothing_and_says_what_is_wrong(broker: eventcore.Broker) -> None:
+    queue = await broker.create_queue("orders")
+    with pytest.raises(InvalidParameter, match="name"):
+        await broker.create_queue("no spaces, please")
+    with pytest.raises(AlreadyExists):
+        await broker.create_queue("orders", delay_ms=5_000)
+    with pytest.raises(InvalidParameter, match="delay_ms"):
+        await queue.send("tea", delay_ms=900_001)
+    with pytest.raises(InvalidParameter, match="messages_max"):
+        await queue.receive(messages_max=11)
+    with pytest.raises(InvalidParameter, match="wait_ms"):
+        await queue.receive(wait_ms=20_001)
+    with pytest.raises(InvalidReceiptHandle):
+        await queue.delete("no such handle")
+    with pytest.raises(InvalidPattern):
+        await broker.put_rule("r", {"source": "not a list"}, [queue])
+    with pytest.raises(NotFound):
+        await broker.get_queue("tea")
+    with pytest.raises(InvalidParameter):
+        await queue.configure(no_such_setting=1)
+    assert await broker.list_queues() == ["orders"]
+    assert (await queue.statistics()).visible == 0
+
+
+async def test_state_survives_a_restart(tmp_path: Path) -> None:
+    path = str(tmp_path / "events.db")
+    async with eventcore.open(path) as broker:
+        dead = await broker.create_queue("dead")
+        queue = await broker.create_queue("orders", dead_letter=dead, receives_max=2)
+        await queue.send_many(["kept", "in flight"])
+        await broker.put_rule("all", {"source": ["shop"]}, [queue])
+        (first,) = await queue.receive(visibility_timeout_ms=0)
+        (in_flight,) = [m for m in await queue.receive(messages_max=10) if m.body == "in flight"]
+        handle = in_flight.receipt_handle
+        assert first.receives == 1
+    async with eventcore.open(path) as broker:
+        queue = await broker.get_queue("orders")
+        assert queue.spec.redrive is not None
+        statistics = await queue.statistics()
+        assert statistics.visible + statistics.in_flight == 2
+        await queue.delete(handle)
+        await broker.put_events([eventcore.Event(source="shop", detail_type="t")])
+        statistics = await queue.statistics()
+        assert statistics.visible + statistics.in_flight == 2
+
+
+async def test_a_file_belongs_to_one_broker(tmp_path: Path) -> None:
+    path = str(tmp_path / "events.db")
+    async with eventcore.open(path):
+        with pytest.raises(StoreLocked):
+            async with eventcore.open(path):
+                pass
+
+
+async def test_a_closed_broker_refuses(place: dict[str, Any]) -> None:
+    async with eventcore.open(**place) as broker:
+        queue = await broker.create_queue("orders")
+        waiting = asyncio.create_task(queue.receive(wait_ms=20_000))
+        await asyncio.sleep(0.01)
+    assert await waiting == [], "closing answers long polls"
+    with pytest.raises(BrokerClosed):
+        await queue.send("tea")
+
+
+async def test_handlers_delete_retry_reject_and_fail(broker: eventcore.Broker) -> None:
+    calls: list[tuple[str, int]] = []
+    dead = await broker.create_queue("dead")
+
+    @broker.queue("jobs", concurrency=3, dead_letter=dead, visibility_timeout_ms=1_000)
+    async def handle(message: eventcore.Message) -> None:
+        calls.append((message.body, message.receives))
+        if message.body == "retry" and message.receives == 1:
+            raise eventcore.Retry
+        if message.body == "reject":
+            raise eventcore.Reject
+        if message.body == "fail" and message.receives == 1:
+            raise ValueError("a fault of the handler")
+
+    async with broker.running():
+        queue = await broker.get_queue("jobs")
+        await queue.send_many(["good", "retry", "reject", "fail"])
+        await until(lambda: {("good", 1), ("retry", 2), ("reject", 1), ("fail", 2)} <= set(calls))
+    left = await queue.statistics()
+    assert (left.visible, left.in_flight) == (0, 0)
+    assert [m.body for m in await dead.receive()] == ["reject"]
+
+
+async def test_concurrency_is_bounded_and_used(broker: eventcore.Broker) -> None:
+    running = most = done = 0
+
+    @broker.queue("jobs", concurrency=5)
+    async def handle(message: eventcore.Message) -> None:
+        nonlocal running, most, done
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        done += 1
+
+    async with broker.running():
+        queue = await broker.get_queue("jobs")
+        await queue.send_many([str(n) for n in range(30)])
+        await until(lambda: done == 30)
+    assert most == 5
+
+
+async def test_plain_functions_run_in_a_thread(broker: eventcore.Broker) -> None:
+    threads: list[str] = []
+
+    @broker.queue("jobs")
+    def handle(message: eventcore.Message) -> None:
+        threads.append(threading.current_thread().name)
+
+    async with broker.running():
+        await (await broker.get_queue("jobs")).send("x")
+        await until(lambda: bool(threads))
+    assert threads[0] != threading.main_thread().name
+
+
+async def test_a_running_handler_keeps_its_message_invisible() -> None:
+    clock = ManualClock()
+    async with eventcore.open(clock=clock) as broker:
+        calls = 0
+        free = asyncio.Event()
+
+        @broker.queue("jobs", visibility_timeout_ms=30_000)
+        async def handle(message: eventcore.Message) -> None:
+            nonlocal calls
+            calls += 1
+            await free.wait()
+
+        async with broker.running():
+            queue = await broker.get_queue("jobs")
+            await queue.send("long")
+            await until(lambda: calls == 1)
+            await clock.run_for(10 * 60_000)
+            assert calls == 1, "the message came back while its handler ran"
+            assert (await queue.statistics()).in_flight == 1
+            free.set()
+        statistics = await queue.statistics()
+        assert (statistics.visible, statistics.in_flight) == (0, 0)
+
+
+async def test_draining_lets_handlers_finish(broker: eventcore.Broker) -> None:
+    started, finished = asyncio.Event(), False
+
+    @broker.queue("jobs")
+    async def handle(message: eventcore.Message) -> None:
+        nonlocal finished
+        started.set()
+        await asyncio.sleep(0.1)
+        finished = True
+
+    async with broker.running():
+        queue = await broker.get_queue("jobs")
+        await queue.send("slow")
+        await started.wait()
+    assert finished
+    left = await queue.statistics()
+    assert (left.visible, left.in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("how", ["task", "scope"])
+async def test_cancelling_run_drains_and_gives_unfinished_messages_back(how: str) -> None:
+    async with eventcore.open(drain_ms=50) as broker:
+        started = asyncio.Event()
+
+        @broker.queue("jobs")
+        async def handle(message: eventcore.Message) -> None:
+            started.set()
+            await asyncio.sleep(60)
+
+        queue = await broker.create_queue("jobs")
+        await queue.send("endless")
+        if how == "task":
+            running = asyncio.create_task(broker.run())
+            await started.wait()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        else:
+            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+                running = group.create_task(broker.run())
+                await started.wait()
+                broker.stop()
+        statistics = await queue.statistics()
+        assert (statistics.visible, statistics.in_flight) == (1, 0)
+
+
+async def test_rule_handlers_are_given_events(broker: eventcore.Broker) -> None:
+    seen: list[eventcore.Event] = []
+
+    @broker.rule({"source": ["shop"], "detail": {"total": [{"numeric": [">", 100]}]}})
+    async def large_orders(event: eventcore.Event) -> None:
+        seen.append(event)
+
+    async with broker.running():
+        ids = await broker.put_events(
+            [
+                eventcore.Event(source="shop", detail_type="placed", detail={"total": total})
+                for total in (50, 150)
+            ]
+        )
+        await until(lambda: bool(seen))
+        await asyncio.sleep(0.02)
+    assert [(event.id, event.detail) for event in seen] == [(ids[1], {"total": 150})]
+
+
+async def test_one_event_reaches_all_targets_of_all_rules(broker: eventcore.Broker) -> None:
+    queues = [await broker.create_queue(f"q{n}") for n in range(3)]
+    await broker.put_rule("two", {"source": ["shop"]}, queues[:2])
+    await broker.put_rule("part", {"source": ["shop"]}, [queues[2]], input_path="$.detail.total")
+    await broker.put_events([eventcore.Event(source="shop", detail_type="t", detail={"total": 7})])
+    bodies = [(await queue.receive())[0] for queue in queues]
+    assert bodies[0].json() == bodies[1].json()
+    assert bodies[0].json()["detail"] == {"total": 7}
+    assert bodies[2].body == "7"
