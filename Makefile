@@ -65,7 +65,7 @@ clean:
 $(BIN)/python:
 	@python=; \
 	for name in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
-	  if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	    python="$$name"; break; \
 	  fi; \
 	done; \

@@ -1,12 +1,13 @@
-"""What the stores cost: rows per second, CPU per row, commit latency, and commits under a saturated loop.
+"""What the stores cost: rows per second, CPU per row, commit latency, also under a saturated loop.
 
-    python bench/bench_store.py rows         puts of 300 B, by committer, durability and rows per commit
-    python bench/bench_store.py saturated    64 writers, with and without 8 coroutines that keep the loop busy
-    python bench/bench_store.py checkpoints  commit latency on a file of 500,000 rows, updated at random
+    python bench/bench_store.py rows         puts of 300 B, by store and rows per commit
+    python bench/bench_store.py saturated    64 writers, with and without 8 busy coroutines
+    python bench/bench_store.py checkpoints  commit latency, random updates of 500,000 rows
     python bench/bench_store.py load         opening and loading a million rows
     python bench/bench_store.py batch        CPU of `Batch.add`
 
-Options: --seconds N per measurement, --directory D for the files (the disk is what is measured), --loop asyncio.
+Options: --seconds N per measurement, --directory D for the files (on the disk to be measured),
+--loop asyncio.
 The machine's noise is larger than most differences: run twice, compare within one run only.
 """
 
@@ -35,7 +36,7 @@ from eventcore.stores.sqlite import InlineSqliteStore, WriterSqliteStore
 from eventcore.testing.conformance import append
 
 VALUE = os.urandom(300)
-WORK_LOOPS = 150
+WORK_LOOPS = 500
 """Loop turns of `work`, about 12 µs: what a request costs before its commit."""
 
 Make = Callable[[str], Store]
@@ -211,7 +212,7 @@ async def bench_checkpoints(directory: str, seconds: float) -> None:
             print(f"{name:15} commits of 100: {len(latencies):6}, p50 p99 p99.9 max ms {marks}")
 
 
-async def bench_load(directory: str, seconds: float) -> None:  # noqa: ARG001
+async def bench_load(directory: str, seconds: float) -> None:
     """A start with a million rows."""
     with tempfile.TemporaryDirectory(dir=directory) as place:
         path = str(Path(place) / "bench.db")
@@ -229,7 +230,7 @@ async def bench_load(directory: str, seconds: float) -> None:  # noqa: ARG001
             print(f"{name}: open {ready - start:.3f} s, load of {count:,} {loaded - ready:.2f} s")
 
 
-async def bench_batch(directory: str, seconds: float) -> None:  # noqa: ARG001
+async def bench_batch(directory: str, seconds: float) -> None:
     """CPU of collecting mutations."""
     sends = [(Mutation(key, VALUE, None, True),) for key in range(2_000)]
     deletes = [(Mutation(key, None),) for key in range(2_000)]

@@ -69,7 +69,7 @@ WAITERS_MAX: Final = 100_000
 """Long polls waiting at a time, over all queues."""
 BATCH_ROWS_MAX: Final = 50_000
 """Rows in the open batch beyond which new commands are refused until a commit has returned."""
-OUTBOX_ERROR_CHARACTERS_MAX: Final = 1_024
+OUTBOX_ERROR_CHARACTERS_MAX: Final = 256
 """Characters of the latest error kept of a delivery."""
 OUTBOX_DELIVERIES_MAX: Final = 100_000
 """Undelivered rows of one outbox beyond which the oldest goes to its dead-letter queue."""

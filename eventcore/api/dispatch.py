@@ -20,14 +20,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, final
 
 import msgspec
-import structlog
 
+from eventcore.api.events import EVENTS
 from eventcore.api.operation import Call, Operation, Service
 from eventcore.api.sqs import SQS
 from eventcore.api.sts import STS, STS_VERSION
 from eventcore.errors import EventcoreError
 from eventcore.ids import format_uuid
 from eventcore.runtime.engine import Engine
+from eventcore.runtime.telemetry import REQUEST_FAILED_BY_A_BUG, logger_of
 from eventcore.wire import aws_json, aws_query
 from eventcore.wire.credential import Callers
 from eventcore.wire.fault import Fault, internal_failure, unknown_operation
@@ -35,10 +36,10 @@ from eventcore.wire.http import Exchange, HttpRequest
 
 __all__ = ["SERVICES", "Dispatcher", "OnBug"]
 
-SERVICES: Final = (SQS,)
+SERVICES: Final = (SQS, EVENTS)
 """The services that speak AWS JSON."""
 
-log = structlog.get_logger("eventcore.api")
+log = logger_of("eventcore.api")
 
 SQS_QUERY_VERSION: Final = "2012-11-05"
 
@@ -127,8 +128,6 @@ class Dispatcher:
 
     def _refuse_at_once(self, call: Call, fault: Fault) -> None:
         """Answers what saw nothing of the engine's state, unless there is an answer already."""
-        if call.is_answered:
-            return
         try:
             call.send_fault(fault)
         except Exception as bug:  # noqa: BLE001  (the entry never raises)
@@ -209,4 +208,4 @@ def _query_operation(request: HttpRequest) -> Operation[Any]:
 
 
 def _log_bug(error: BaseException, request_id: str) -> None:
-    log.error("request_failed_by_a_bug", request_id=request_id, exc_info=error)
+    log.error(REQUEST_FAILED_BY_A_BUG, request_id=request_id, exc_info=error)

@@ -5,13 +5,13 @@ How to add a service (`eventcore/api/<service>.py`):
 1. One request struct per operation, members named as in botocore's model. Every member is optional
    in the struct, so that a missing one gets the service's own error text and not the decoder's;
    unknown members are ignored, as AWS does.
-2. One handler per operation, `def create_queue(call: Call, request: CreateQueueRequest) -> bytes |
-   None`. It validates, calls `call.engine`, and returns the answer's body. It raises an
-   `EventcoreError` or a `Fault`, before it has changed anything. It runs inside an engine request:
-   the dispatcher has called `engine.begin()` before it, and calls `engine.hold(call, body)` after
-   it, so the answer (an error, too) leaves when all it tells is durable. A handler that answers
-   later returns None, after `call.wait_for(waiter)`, and ends with `call.answer(body)` or
-   `call.refuse(error)` from inside a request of its own.
+2. One handler per operation, `def create_queue(call: Call, request: CreateQueueRequest) -> bytes`.
+   It validates, calls `call.engine`, and returns the answer's body. It raises an `EventcoreError`
+   or a `Fault`, before it has changed anything. It runs inside an engine request: the dispatcher
+   has called `engine.begin()` before it, and calls `engine.hold(call, body)` after it, so the
+   answer (an error, too) leaves when all it tells is durable.
+   A handler that answers later returns None after `call.wait_for(waiter)`, and ends with
+   `call.complete(make)` inside a request of its own, or with `call.fail(error)` outside of one.
 3. An error map: error type -> function that makes the `Fault`. The map is looked up along the
    error's base classes, so one line for `RequestError` can catch what has no line of its own.
    StoreError, BrokerClosed and bugs need no line.
@@ -227,6 +227,15 @@ class Call:
         self._on_bug(error, self.request_id.decode("ascii"))
         return internal_failure()
 
+    def complete(self, make: Callable[[], bytes]) -> None:
+        """Closes the request of a call that waited: answers what `make` returns or raises."""
+        try:
+            body = make()
+        except Exception as error:  # noqa: BLE001  (who wakes a waiter must not suffer for it)
+            self.refuse(error)
+        else:
+            self.answer(body)
+
     def wait_for(self, waiting: Waiting) -> None:
         """Lets the call wait: a client that hangs up cancels it. Nothing when it was answered."""
         if not self.is_answered:
@@ -236,6 +245,8 @@ class Call:
 
     def commit(self, payload: bytes | Fault) -> None:
         """The host's: all that the payload tells is durable, let it go."""
+        if self.is_answered:
+            return
         if payload.__class__ is bytes:
             self.is_answered = True
             head = self.service.head + self.request_id + b"\r\n"
@@ -244,11 +255,13 @@ class Call:
             self.send_fault(payload)  # type: ignore[arg-type]
 
     def fail(self, error: EventcoreError) -> None:
-        """The host's: the commit failed."""
+        """The commit failed, or what the call waited for did: sends the error at once."""
         self.send_fault(self.fault_of(error))
 
     def send_fault(self, fault: Fault) -> None:
         """Sends an error at once, not waiting for a commit: for what saw nothing of the state."""
+        if self.is_answered:
+            return
         self.is_answered = True
         service = self.service
         lines, body = service.write_fault(service, fault, self.request_id.decode("ascii"))

@@ -199,7 +199,7 @@ def receive_message(call: Call, request: ReceiveMessageRequest) -> bytes | None:
         return _write_messages(call, call.engine.receive(queue, wanted), selection)
 
     def done(messages: list[ReceivedMessage]) -> None:
-        call.answer(_write_messages(call, messages, selection))
+        call.complete(lambda: _write_messages(call, messages, selection))
 
     waiter = call.engine.receive_when_ready(queue, wanted, wait_ms, done, call.fail)
     if waiter is not None:

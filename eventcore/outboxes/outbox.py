@@ -9,8 +9,8 @@ Rules of this file:
 - At least once: a delivery is a row until it is settled or dead-lettered. That it is being
   attempted is known in memory only, so after a restart it is attempted again. Its id stays the
   same over all attempts; the receiver can drop repeats by it.
-- The row of a delivery is written once. Its attempts and the time of the next one are a second, small
-  row, written by each failure.
+- The row of a delivery is written once. Its attempts and the time of the next one are a second,
+  small row, written by each failure.
 - Ready deliveries are handed out in the order in which they were accepted; one that failed comes
   back behind those that became ready meanwhile. The order is best effort, since several are
   attempted at a time.
@@ -98,7 +98,9 @@ _decode_attempts: Final = record_decoder(AttemptsRecord)
 
 
 class Attempt(msgspec.Struct, gc=False, frozen=True):
-    """A delivery handed out to be attempted. `number` names it in `settle`, `retry` and `fail`."""
+    """A delivery handed out to be attempted. It goes back to `settle`, `retry`, `fail` or
+    `release`.
+    """
 
     number: int
     delivery: Delivery
@@ -127,12 +129,13 @@ class _Phase(Enum):
 class _Entry:
     """A delivery in memory. `body_bytes` is counted in characters, which is what memory costs."""
 
-    __slots__ = ("attempts", "body_bytes", "next_ms", "phase", "record")
+    __slots__ = ("attempts", "body_bytes", "failure", "next_ms", "phase", "record")
 
     def __init__(self, record: OutboxRecord) -> None:
         self.record = record
         self.body_bytes = len(record.body)
         self.attempts = 0
+        self.failure: DeliveryFailure | None = None
         self.next_ms = record.accepted_ms
         self.phase = _Phase.WAITING
 
@@ -192,9 +195,7 @@ class Outbox:
         self._do(put_row(row_key(_DELIVERY, number), record, is_new=True), mutations)
         return Outcome(number, tuple(mutations), tuple(effects))
 
-    def _make_room(
-        self, body_bytes: int, mutations: list[Mutation], effects: list[Effect]
-    ) -> None:
+    def _make_room(self, body_bytes: int, mutations: list[Mutation], effects: list[Effect]) -> None:
         while self._entries and (
             len(self._entries) >= self._deliveries_max
             or self._body_bytes + body_bytes > self._body_bytes_max
@@ -208,16 +209,14 @@ class Outbox:
             self._give_up(number, entry, failure, None, mutations, effects)
 
     def due(self, now_ms: int, limit: int) -> Outcome[tuple[Attempt, ...]]:
-        """Hands out at most `limit` deliveries to be attempted now. Each comes back by `settle`,
-        `retry`, `fail` or `release`.
-        """
+        """Hands out at most `limit` deliveries to be attempted now, the oldest first."""
         self._promote(now_ms, limit)
         attempts: list[Attempt] = []
         while self._ready and len(attempts) < limit:
             number, _ = self._ready.popitem(last=False)
             entry = self._entries[number]
             if entry.expires_ms <= now_ms:
-                entry.phase = _Phase.WAITING  # tick gives it up
+                self._wait(number, entry)  # tick gives it up
                 continue
             entry.phase = _Phase.ATTEMPTING
             self._attempting += 1
@@ -228,9 +227,9 @@ class Outbox:
             attempts.append(Attempt(number, delivery))
         return Outcome(tuple(attempts))
 
-    def settle(self, number: int) -> Outcome[None]:
+    def settle(self, attempt: Attempt) -> Outcome[None]:
         """The target has it: the delivery goes. Nothing happens if it is gone already."""
-        entry = self._entries.get(number)
+        number, entry = attempt.number, self._attempted(attempt)
         if entry is None:
             return Outcome(None)
         self._settled += 1
@@ -240,7 +239,7 @@ class Outbox:
 
     def retry(
         self,
-        number: int,
+        attempt: Attempt,
         failure: DeliveryFailure,
         now_ms: int,
         retry_after_ms: int | None = None,
@@ -248,7 +247,7 @@ class Outbox:
         """The attempt failed, another may not: the delivery waits out its backoff (not less than
         `retry_after_ms`), or is given up when its attempts or its age are exhausted.
         """
-        entry = self._entries.get(number)
+        number, entry = attempt.number, self._attempted(attempt)
         if entry is None:
             return Outcome(None)
         mutations: list[Mutation] = []
@@ -266,9 +265,9 @@ class Outbox:
             self._do(put_row(row_key(_ATTEMPTS, number), record), mutations)
         return Outcome(None, tuple(mutations), tuple(effects))
 
-    def fail(self, number: int, failure: DeliveryFailure) -> Outcome[None]:
+    def fail(self, attempt: Attempt, failure: DeliveryFailure) -> Outcome[None]:
         """The target will never take it: the delivery is dead-lettered at once."""
-        entry = self._entries.get(number)
+        number, entry = attempt.number, self._attempted(attempt)
         if entry is None:
             return Outcome(None)
         mutations: list[Mutation] = []
@@ -276,15 +275,22 @@ class Outbox:
         self._give_up(number, entry, failure, None, mutations, effects)
         return Outcome(None, tuple(mutations), tuple(effects))
 
-    def release(self, number: int) -> Outcome[None]:
+    def release(self, attempt: Attempt) -> Outcome[None]:
         """The attempt was broken off (the process drains): the delivery is ready again, and the
         attempt does not count.
         """
-        entry = self._entries.get(number)
+        entry = self._attempted(attempt)
         if entry is not None and entry.phase is _Phase.ATTEMPTING:
-            self._attempting -= 1
-            self._wait(number, entry)
+            self._end_attempt(attempt.number, entry)
+            self._wait(attempt.number, entry)
         return Outcome(None)
+
+    def _attempted(self, attempt: Attempt) -> _Entry | None:
+        # After a reload, the number of a delivery that is gone may have been given again.
+        entry = self._entries.get(attempt.number)
+        if entry is None or format_uuid(entry.record.id) != attempt.delivery.id:
+            return None
+        return entry
 
     # Time
 
@@ -308,7 +314,8 @@ class Outbox:
                 continue
             steps += 1
             if entry.phase is not _Phase.ATTEMPTING:
-                self._give_up(number, entry, _EXPIRED, AGE_EXHAUSTED, mutations, effects)
+                failure = entry.failure or _EXPIRED
+                self._give_up(number, entry, failure, AGE_EXHAUSTED, mutations, effects)
         return Outcome(None, tuple(mutations), tuple(effects))
 
     @property
@@ -376,10 +383,14 @@ class Outbox:
     def _take_attempts(self, number: int, entry: _Entry, record: AttemptsRecord) -> None:
         entry.attempts = record.attempts
         entry.next_ms = record.next_ms
+        entry.failure = DeliveryFailure(record.error_code, record.error_message)
         if entry.phase is _Phase.ATTEMPTING:
-            self._attempting -= 1
-            heappush(self._expiries, (entry.expires_ms, number))  # it may have been popped
+            self._end_attempt(number, entry)
         self._wait(number, entry)
+
+    def _end_attempt(self, number: int, entry: _Entry) -> None:
+        self._attempting -= 1
+        heappush(self._expiries, (entry.expires_ms, number))  # it may have been popped meanwhile
 
     def _wait(self, number: int, entry: _Entry) -> None:
         self._ready.pop(number, None)
@@ -476,8 +487,8 @@ class Outbox:
             attempting += entry.phase is _Phase.ATTEMPTING
             if entry.phase is not _Phase.ATTEMPTING:
                 assert (entry.expires_ms, number) in expiries
-            is_scheduled = (entry.next_ms, number) in schedule
-            assert is_scheduled or entry.phase is not _Phase.WAITING or True
+            if entry.phase is _Phase.WAITING:
+                assert (entry.next_ms, number) in schedule
         assert attempting == self._attempting
         assert set(self._ready) <= set(self._entries)
         assert list(self._entries) == sorted(self._entries)

@@ -30,7 +30,7 @@ from eventcore.patterns.tables import without
 
 __all__ = ["Matcher"]
 
-_FEW: Final = 8
+_FEW: Final = 64
 """Up to so many slots are read from a mask bit by bit; beyond, a text of it is faster."""
 
 

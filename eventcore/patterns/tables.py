@@ -29,7 +29,7 @@ from eventcore.patterns.conditions import (
 
 __all__ = ["MaskTable", "RangeTable", "ValueTables", "without"]
 
-_CUTS_PER_CHECKPOINT: Final = 16
+_CUTS_PER_CHECKPOINT: Final = 8
 """Memory against time: one mask is kept for, and a look-up reads, up to so many bounds."""
 
 

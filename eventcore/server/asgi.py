@@ -105,8 +105,9 @@ async def _serve(
 async def _wait(exchange: _AsgiExchange, receive: Receive) -> None:
     """Returns when there is an answer, or the client is gone."""
     gone = asyncio.ensure_future(_disconnected(receive))
+    ends: set[asyncio.Future[Any]] = {exchange.answer, gone}
     try:
-        await asyncio.wait({exchange.answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         gone.cancel()
     if not exchange.answer.done():

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end_quietly()
     except (EventcoreError, OSError) as error:
         return _fail(str(error))
-    except Exception as error:  # noqa: BLE001  (a user gets one line, and a way to see the rest)
+    except Exception as error:  # a user gets one line, and a way to see the rest
         if "--traceback" in given:
             raise
         return _fail(f"{type(error).__name__}: {error} (--traceback shows where)")
@@ -102,7 +102,7 @@ def _load(command: str) -> ModuleType:
 
 def _end_quietly() -> int:
     """The reader of our output has gone, as in `eventcore peek q | head`: not worth a message."""
-    sys.stdout = None  # type: ignore[assignment]  # or the interpreter complains at its end
+    sys.stdout = None  # or the interpreter complains at its end
     return EXIT_FAILED
 
 

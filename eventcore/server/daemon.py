@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, final
+from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 import anyio
 import msgspec
@@ -162,17 +162,17 @@ async def _drain(engine: Engine, server: HttpServer, stop: _StopRequests, drain_
     Giving up on the store loses nothing that was acknowledged: the unanswered stays unanswered.
     """
     hurry: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    stop.on_repeat = lambda: hurry.done() or hurry.set_result(None)
+    stop.on_repeat = lambda: _finish(hurry)
     server.stop_accepting()
     ending = asyncio.gather(server.drain(drain_ms), engine.close())
+    ends: set[asyncio.Future[Any]] = {ending, hurry}
     await asyncio.wait(
-        {ending, hurry},
+        ends,
         timeout=(drain_ms + STORE_CLOSE_MS_MAX) / 1_000,
         return_when=asyncio.FIRST_COMPLETED,
     )
     if ending.done():
-        cut: int = ending.result()[0]
-        return cut
+        return ending.result()[0]
     cut = server.cut()
     ending.cancel()
     await asyncio.wait({ending}, timeout=1)
@@ -185,7 +185,7 @@ class _StopRequests:
 
     def __init__(self) -> None:
         self._event = anyio.Event()
-        self.on_repeat: Callable[[], object] = _nothing
+        self.on_repeat: Callable[[], None] = _nothing
 
     def note(self) -> None:
         """A signal came."""
@@ -238,6 +238,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _nothing() -> None:

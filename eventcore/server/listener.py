@@ -37,6 +37,7 @@ class HttpServer:
         self.dropped: dict[str, int] = {}
         self._connections: set[HttpConnection] = set()
         self._listener: asyncio.Server | None = None
+        self._port = 0
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event = asyncio.Event()
         self._warnings = WarningLimiter(lambda: time.monotonic_ns() // 1_000_000)
@@ -49,15 +50,15 @@ class HttpServer:
     @property
     def port(self) -> int:
         """The port that is listened on, the system's choice where it was 0."""
-        assert self._listener is not None, "not started"
-        port: int = self._listener.sockets[0].getsockname()[1]
-        return port
+        assert self._port, "not started"
+        return self._port
 
     async def start(self, host: str, port: int) -> None:
         """Listens. Raises OSError when the address cannot be had."""
         self._listener = await asyncio.get_running_loop().create_server(
             lambda: HttpConnection(self), host, port, backlog=limits.HTTP_BACKLOG_MAX
         )
+        self._port = self._listener.sockets[0].getsockname()[1]
 
     def stop_accepting(self) -> None:
         """Closes the listening socket and idle connections; running requests go on."""

@@ -7,8 +7,10 @@
 
 Durability "full": reported as done means fsynced. "relaxed": reported as done means handed to the
 kernel, and fsynced at most `relaxed_interval_ms` later, a trailing fsync after the last commit
-included. A kill -9 loses nothing; a power cut loses at most what was reported in the last
-`relaxed_interval_ms` plus the time that one fsync takes.
+included. Then a kill -9 loses nothing; a power cut loses at most what was reported in the last
+`relaxed_interval_ms` plus the time that one fsync takes. (A killed inline store cannot do its
+trailing fsync: until the file is opened again, which does it, the kernel's own write-back, some 30
+seconds, is the window. A writer process does it when its parent is killed.)
 
 After `done(error)` every append fails until `recover` has returned.
 """

@@ -59,7 +59,7 @@ class FaultyStore:
         self._is_holding = True
 
     def release(self, count: int | None = None) -> None:
-        """Gives `count` of the answers held, oldest first; without a count all, and holds no more."""
+        """Gives `count` of the answers held, oldest first; with no count all, and holds no more."""
         if count is None:
             self._is_holding = False
             count = len(self._held)

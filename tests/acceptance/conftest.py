@@ -33,7 +33,6 @@ class Daemon:
         self._data = data
         self._options = options
         self._process: subprocess.Popen[str] | None = None
-        self._lines: SimpleQueue[str] = SimpleQueue()
         self.url = ""
 
     @property
@@ -46,20 +45,14 @@ class Daemon:
         command += ["--data", str(self._data), "--log", "json", *self._options]
         with self.log.open("a") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
-        self.url = self._listening_url()
+        lines: SimpleQueue[str] = SimpleQueue()
+        threading.Thread(target=_read, args=(self._process, lines), daemon=True).start()
+        self.url = self._listening_url(lines)
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                self._lines.put(line)
-        self._lines.put("")
-
-    def _listening_url(self) -> str:
+    def _listening_url(self, lines: SimpleQueue[str]) -> str:
         while True:
             try:
-                line = self._lines.get(timeout=START_SECONDS_MAX)
+                line = lines.get(timeout=START_SECONDS_MAX)
             except Empty:
                 line = ""
             if found := LISTENING.search(line):
@@ -87,6 +80,15 @@ class Daemon:
             process, self._process = self._process, None
             process.kill()
             process.wait()
+
+
+def _read(process: subprocess.Popen[str], lines: SimpleQueue[str]) -> None:
+    """Passes the lines of a process on, and an empty one at its end."""
+    assert process.stdout is not None
+    with process.stdout as output:
+        for line in output:
+            lines.put(line)
+    lines.put("")
 
 
 @pytest.fixture(scope="session")

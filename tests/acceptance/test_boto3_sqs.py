@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -139,8 +140,6 @@ def test_an_account_sees_its_own_queues_only(clients, queue_name):
 
 
 def test_the_resource_interface_of_boto3_works(daemon, queue_name):
-    import boto3
-
     resource = boto3.resource(
         "sqs",
         endpoint_url=daemon.url,
@@ -158,9 +157,7 @@ def test_the_resource_interface_of_boto3_works(daemon, queue_name):
 def test_what_was_acknowledged_is_there_after_a_kill(own_daemon, connect):
     sqs = connect(own_daemon.url, "sqs")
     sqs.create_queue(QueueName="orders", Attributes={"VisibilityTimeout": "43200"})
-    ids = []
-    for number in range(50):
-        ids.append(sqs.send_message(QueueUrl="orders", MessageBody=str(number))["MessageId"])
+    sent = [sqs.send_message(QueueUrl="orders", MessageBody=str(number)) for number in range(50)]
     deleted = sqs.receive_message(QueueUrl="orders", MaxNumberOfMessages=10)["Messages"]
     for message in deleted:
         sqs.delete_message(QueueUrl="orders", ReceiptHandle=message["ReceiptHandle"])
@@ -170,7 +167,9 @@ def test_what_was_acknowledged_is_there_after_a_kill(own_daemon, connect):
     sqs = connect(own_daemon.url, "sqs")
     left = receive_all(sqs, {"QueueUrl": "orders"}, 50)
     gone = {message["MessageId"] for message in deleted + taken}
-    assert [message["MessageId"] for message in left] == [i for i in ids if i not in gone]
+    assert [message["MessageId"] for message in left] == [
+        message["MessageId"] for message in sent if message["MessageId"] not in gone
+    ]
     assert counts(sqs, {"QueueUrl": "orders"}) == (0, len(left) + len(taken), 0)
     for message in taken:
         sqs.delete_message(QueueUrl="orders", ReceiptHandle=message["ReceiptHandle"])

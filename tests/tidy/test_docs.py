@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 from tests.tidy.source_tree import ROOT, expect_none, project_files
 
@@ -47,14 +48,17 @@ def commands(text: str) -> set[str]:
 
 
 def example_faults(page: Path) -> Iterator[str]:
-    """Every Python block of the page that is no Python. `await` may stand alone, as in a shell."""
+    """Every Python block of the page that is no Python.
+
+    `await` may stand alone, as in a shell, and a block may go on where another one was indented.
+    """
     for language, body in FENCE.findall(page.read_text(encoding="utf-8")):
         if language == "python":
             try:
                 flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-                compile(body, page.name, "exec", flags)
+                compile(dedent(body), page.name, "exec", flags)
             except SyntaxError as error:
-                yield f"{page.name}: {error.msg} in {error.text!r}"
+                yield f"{page.name}: {error.msg} in the example that begins {body[:40]!r}"
 
 
 def test_relative_links_lead_somewhere() -> None:

@@ -1,1 +1,1 @@
-"""The commands of `eventcore`, one module each; `eventcore.server.cli` loads them when asked for."""
+"""The commands of `eventcore`, one module each; `eventcore.server.cli` loads them on demand."""

@@ -30,7 +30,7 @@ from eventcore.bench.process_usage import ProcessTree
 from eventcore.bench.progress import Progress
 from eventcore.bench.report import render_json, render_table
 from eventcore.bench.workloads import WORKLOADS, Bench, BenchSettings
-from eventcore.errors import EventcoreError, InvalidParameter
+from eventcore.errors import InvalidParameter
 
 __all__ = ["add_arguments", "run"]
 
@@ -86,25 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
-    try:
-        measurements = run_on_loop(_bench(arguments))
-    except EventcoreError as error:
-        return _failed(error)
-    except BaseExceptionGroup as group:
-        failures, others = group.split(EventcoreError)
-        if failures is None or others is not None:
-            raise
-        return _failed(failures)
+    measurements = run_on_loop(_bench(arguments))
     shown = render_json(measurements) if arguments.json else render_table(medians(measurements))
     sys.stdout.write(shown + "\n")
     return 0 if all(measurement.is_proven for measurement in measurements) else 1
-
-
-def _failed(error: BaseException) -> int:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    sys.stderr.write(f"eventcore bench: {error}\n")
-    return 2
 
 
 async def _bench(arguments: argparse.Namespace) -> list[Measurement]:

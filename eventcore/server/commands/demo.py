@@ -1,8 +1,8 @@
 """`eventcore demo`: a year of real flights through a bus, five rules and five queues, counted on
 both sides.
 
-Exit status: 0 when every count is equal, 1 when one is not, 2 for arguments that do not go together
-or missing input.
+Exit status: 0 when every count is equal, 1 when one is not or the demo could not be run, 2 for
+arguments that do not go together.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from eventcore.demo.flights import (
 )
 from eventcore.demo.flow import CONSUMERS_PER_QUEUE, PRODUCERS, DemoOutcome, FlightFlow
 from eventcore.demo.rules import FLIGHT_RULES
-from eventcore.errors import EventcoreError
 from eventcore.runtime.broker import open_broker
 
 __all__ = ["add_arguments", "run"]
@@ -47,7 +46,7 @@ VISIBILITY_S: Final = 120
 VISIBILITY_KILLED_S: Final = 5
 """With --kill: what a consumer was given when its answer was lost comes back after this."""
 CONNECTIONS: Final = PRODUCERS + CONSUMERS_PER_QUEUE * len(FLIGHT_RULES) + 2
-DATABASE: Final = "demo.db"
+DATABASE: Final = "events.db"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,27 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     if problem:
         sys.stderr.write(f"eventcore demo: {problem}\n")
         return 2
-    try:
-        outcome = run_on_loop(_demo(arguments))
-    except EventcoreError as error:
-        return _failed(error)
-    except BaseExceptionGroup as group:
-        failures, others = group.split(EventcoreError)
-        if failures is None or others is not None:
-            raise
-        return _failed(failures.exceptions[0])
+    outcome = run_on_loop(_demo(arguments))
     if arguments.json:
         sys.stdout.write(encode_json(_as_plain(outcome)).decode() + "\n")
     else:
         sys.stdout.write(render(outcome) + "\n")
     return 0 if outcome.is_equal else 1
-
-
-def _failed(error: BaseException) -> int:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    sys.stderr.write(f"eventcore demo: {error}\n")
-    return 2
 
 
 def _contradiction(arguments: argparse.Namespace) -> str | None:

@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config.check()
     except InvalidParameter as error:
-        print(f"eventcore serve: error: {error}", file=sys.stderr)
+        sys.stderr.write(f"eventcore serve: error: {error}\n")
         return EXIT_USAGE
     from eventcore.runtime.telemetry import configure_logging  # noqa: PLC0415  (not for --help)
 
@@ -133,7 +133,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _announce(url: str) -> None:
-    print(f"eventcore is listening on {url}", flush=True)
+    sys.stdout.write(f"eventcore is listening on {url}\n")
+    sys.stdout.flush()
 
 
 def _explain(error: OSError, config: ServeConfig) -> str:

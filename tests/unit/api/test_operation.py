@@ -99,6 +99,26 @@ def test_an_error_waits_as_an_answer_does_and_has_the_code_of_the_map():
     assert not bugs
 
 
+def test_a_call_is_answered_once_even_when_an_answer_is_on_its_way():
+    call, engine, replies, _ = make_call()
+    call.answer(b"{}")
+    call.send_fault(Fault("InternalFailure", "", status=500))
+    engine.release()
+    assert [reply[0] for reply in replies.replies] == [500]
+
+
+def test_what_completes_a_waiting_call_may_fail_and_lets_nothing_escape():
+    call, engine, replies, bugs = make_call()
+
+    def make() -> bytes:
+        raise KeyError("x")
+
+    call.complete(make)
+    engine.release()
+    assert replies.replies[0][0] == 500
+    assert [type(bug) for bug in bugs] == [KeyError]
+
+
 def test_a_failed_commit_is_unavailable():
     call, _, replies, bugs = make_call()
     call.fail(StoreUnavailable("disk full"))
