@@ -4,9 +4,9 @@
 
 The rules are a mix as buses have it: an exact source, mostly a detail-type, and two conditions on
 the detail (exact, prefix, suffix, numeric, anything-but, exists); every fourth names a unique id.
-An event is an envelope of about 480 bytes. Prints, per number of rules, the events/s of `match_json`
-and of `match` alone, the mean number of rules that match, the time to add a rule, and the size of
-the process (events included).
+An event is an envelope of about 480 bytes. Prints, per number of rules, the events/s of
+`match_json` and of `match` alone, the mean number of rules that match, the time to add a rule, and
+the size of the process (events included).
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ import random
 import resource
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from eventcore.codec import decode_json
 from eventcore.patterns import Matcher, compile_pattern
+
+T = TypeVar("T")
 
 SOURCES = [f"com.shop.{name}" for name in ("orders", "stock", "billing", "users", "search", "mail")]
 KINDS = [
@@ -82,7 +85,7 @@ def random_event(draw: random.Random) -> bytes:
     return json.dumps(event).encode()
 
 
-def rate(call: Callable[[object], object], inputs: list[object], seconds: float) -> float:
+def rate(call: Callable[[T], object], inputs: list[T], seconds: float) -> float:
     """Calls per second, over whole rounds of all inputs, for about `seconds`."""
     for each in inputs:
         call(each)
@@ -102,7 +105,7 @@ def main() -> None:
     draw = random.Random(7)
     texts = [random_event(draw) for _ in range(EVENTS_COUNT)]
     events = [decode_json(text) for text in texts]
-    print(f"parse alone: {rate(decode_json, texts, seconds):,.0f}/s, {len(texts[0])} bytes")  # type: ignore[arg-type]
+    print(f"parse alone: {rate(decode_json, texts, seconds):,.0f}/s, {len(texts[0])} bytes")
     print("  rules  parse+match/s   match/s  matches/event  add us/rule  RSS MB")
     for count in (1, 100, 1_000, 10_000):
         patterns = [compile_pattern(json.dumps(random_rule(n, draw))) for n in range(count)]
@@ -112,8 +115,8 @@ def main() -> None:
             matcher.add(number, pattern)
         add_us = (time.perf_counter() - started) / count * 1e6
         matches = sum(len(matcher.match(event)) for event in events) / len(events)
-        whole = rate(matcher.match_json, texts, seconds)  # type: ignore[arg-type]
-        alone = rate(matcher.match, events, seconds)  # type: ignore[arg-type]
+        whole = rate(matcher.match_json, texts, seconds)
+        alone = rate(matcher.match, events, seconds)
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(f"{count:7,} {whole:14,.0f} {alone:9,.0f} {matches:14.1f} {add_us:12.1f} {rss:7}")
 

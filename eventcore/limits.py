@@ -69,6 +69,8 @@ WAITERS_MAX: Final = 100_000
 """Long polls waiting at a time, over all queues."""
 BATCH_ROWS_MAX: Final = 50_000
 """Rows in the open batch beyond which new commands are refused until a commit has returned."""
+DELIVERY_LANES_MAX: Final = 1_000
+"""Foreign targets with open connections at a time."""
 OUTBOX_ERROR_CHARACTERS_MAX: Final = 256
 """Characters of the latest error kept of a delivery."""
 OUTBOX_DELIVERIES_MAX: Final = 100_000

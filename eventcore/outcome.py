@@ -38,7 +38,7 @@ __all__ = [
     "row_number",
 ]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 FAMILY_SHIFT: Final = 48
 NUMBER_MASK: Final = (1 << FAMILY_SHIFT) - 1
@@ -134,10 +134,10 @@ class Transfer(msgspec.Struct, gc=False, frozen=True):
 Effect = Deliver | Transfer
 
 
-class Outcome(msgspec.Struct, Generic[T], gc=False):
+class Outcome(msgspec.Struct, Generic[T_co], gc=False):
     """A command's result. `value` must not be told to anyone before `mutations` are durable."""
 
-    value: T
+    value: T_co
     mutations: tuple[Mutation, ...] = ()
     effects: tuple[Effect, ...] = ()
     trims: tuple[Trim, ...] = ()

@@ -154,6 +154,8 @@ def put_targets(call: Call, request: PutTargetsRequest) -> bytes:
     bus = bus_named(call, request.event_bus_name)
     bus.rule(rule)
     targets = [_target(number, shape, call.region) for number, shape in enumerate(shapes, 1)]
+    for target in targets:
+        call.engine.router.check_target(target.arn)
     failures = call.engine.run(bus, bus.put_targets(rule, targets))
     return _answer(failures)
 

@@ -32,6 +32,7 @@ from eventcore.errors import AlreadyExists, InvalidParameter, NotFound
 from eventcore.ids import IdSource, format_uuid
 from eventcore.limits import quotas_for
 from eventcore.queues.queue_spec import QueueSpec, RedrivePolicy
+from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.consumer import Consumer, Handler
 from eventcore.runtime.engine import Engine
 from eventcore.runtime.handles import Message, Queue
@@ -343,14 +344,15 @@ async def open_broker(
     clock: Clock | None = None,
     ids: IdSource | None = None,
     store: Store | None = None,
-    connector_options: Mapping[str, Mapping[str, str]] | None = None,
+    connectors: Connectors | None = None,
 ) -> AsyncIterator[Broker]:
     """Opens a broker on a file, or in memory when `path` is None.
 
     durability: "full" (default; acknowledged means fsynced), "relaxed" (fsynced within 100 ms; a
     kill loses nothing, a power cut at most that much). committer: "inline" commits on the event
     loop, "writer" in a process of its own. strictness: "relaxed", or "aws" with AWS's account
-    quotas. `store` takes any store of your own instead.
+    quotas. `store` takes any store of your own instead. `connectors` serve the targets outside, by
+    default those that are installed.
 
     Raises StoreLocked, StoreTooNew, StoreCorrupt, StoreUnavailable.
     """
@@ -360,7 +362,8 @@ async def open_broker(
         "ids": ids,
         "quotas": quotas_for(strictness),
         "memory_bytes_max": memory_bytes_max,
-        "connector_options": connector_options,
+        "connectors": connectors,
+        "drain_ms": drain_ms,
     }
     async with Engine.open(chosen, **options) as engine:
         broker = Broker(engine, account, region, drain_ms)

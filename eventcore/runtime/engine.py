@@ -30,12 +30,17 @@ from eventcore.clock import Clock, SystemClock
 from eventcore.errors import AlreadyExists, EventcoreError, NotFound
 from eventcore.ids import IdSource, SystemIds
 from eventcore.limits import RELAXED_QUOTAS, Quotas
-from eventcore.outcome import Deliver, Effect, Machine, Mutation, Outcome, Transfer
+from eventcore.outboxes.outbox import Outbox
+from eventcore.outcome import Machine, Mutation, Outcome
 from eventcore.queues.message import Message, MessageRecord, SendEntry, SendResult, decode_message
 from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, ReceiveRequest
 from eventcore.queues.standard import StandardQueue
 from eventcore.resources.directory import DIRECTORY_COMPONENT, Directory
+from eventcore.runtime.connectors import Connectors
+from eventcore.runtime.deliverer import Deliverer
 from eventcore.runtime.host import Host, Reply, Seat
+from eventcore.runtime.outbox_driver import EngineOutboxDriver
+from eventcore.runtime.router import OUTBOX, Router
 from eventcore.runtime.sweeper import Sweeper
 from eventcore.runtime.timers import timers_for
 from eventcore.runtime.waiters import Waiter, Waiters
@@ -73,30 +78,33 @@ class Engine:
         ids: IdSource | None = None,
         quotas: Quotas = RELAXED_QUOTAS,
         memory_bytes_max: int = limits.BODY_MEMORY_BYTES_DEFAULT,
-        connector_options: Mapping[str, Mapping[str, str]] | None = None,
+        connectors: Connectors | None = None,
+        drain_ms: int = limits.DRAIN_MS_DEFAULT,
     ) -> None:
-        """`connector_options` are passed to connectors, by URL scheme."""
-        self._connector_options = connector_options or {}
+        """`connectors` serve the targets outside; by default those that are installed."""
         self.clock = clock or SystemClock()
         self.ids = ids or SystemIds()
         self.quotas = quotas
         self._store = store
         self._memory_bytes_max = memory_bytes_max
+        self._drain_ms = drain_ms
         self._timers = timers_for(self.clock)
         self._waiters = Waiters(self.clock, self._timers, self._watch)
         self.host = Host(
             store,
             self.clock,
             self._timers,
-            route=self._route,
+            route=lambda effect: self.router.route(effect),
             rebuild=self._rebuild,
             on_wake=self._serve_waiters,
-            on_durable=self._on_durable,
             on_loaded=self._on_loaded,
         )
         self._directory = Directory(quotas)
         self._machines: dict[str, Any] = {}
         self._sweeper = Sweeper(self.host, store, self.clock, self._timers)
+        connectors = connectors or Connectors()
+        self.router = Router(self, connectors)
+        self._deliverer = Deliverer(EngineOutboxDriver(self), connectors)
         self._now_ms = 0
 
     @classmethod
@@ -123,6 +131,7 @@ class Engine:
         """Answers long polls empty, waits until all accepted is durable, closes the store."""
         self._sweeper.stop()
         self._waiters.close()
+        await self._deliverer.drain(self._drain_ms)
         try:
             await self.host.close()
         finally:
@@ -418,6 +427,8 @@ class Engine:
         self, bus: EventBus, name: str, spec: RuleSpec, targets: Sequence[Target]
     ) -> str:
         """Creates or replaces a rule with exactly these targets; returns its ARN."""
+        for target in targets:
+            self.router.check_target(target.arn)
         return self.host.run(bus, bus.replace_rule(name, spec, targets))
 
     def remove_rule(self, bus: EventBus, name: str) -> None:
@@ -428,23 +439,16 @@ class Engine:
         """Puts events; see EventBus.put_events."""
         return self.host.run(bus, bus.put_events(entries, self._now_ms))
 
+    def open_outbox(self, url: str) -> Outbox:
+        """The outbox for deliveries to a URL, made if need be."""
+        outbox = self._machines.get(url)
+        if not isinstance(outbox, Outbox):
+            outbox = Outbox(url, self.ids)
+            self.add_resource(OUTBOX, url, outbox)
+            self.host.watch(outbox, True)
+        return outbox
+
     # What the host asks for
-
-    def _route(self, effect: Effect) -> None:
-        target = self._machines.get(effect.target_arn)
-        if isinstance(effect, Transfer):
-            assert isinstance(target, StandardQueue) and effect.record is not None
-            self.host.run(target, target.take_over(effect, effect.record, self._now_ms))
-        elif isinstance(target, StandardQueue | EventBus):
-            self.host.run(target, target.accept(effect.parcel, self._now_ms))
-        else:
-            self._route_elsewhere(effect)
-
-    def _route_elsewhere(self, effect: Deliver) -> None:
-        log.warning("delivery_dropped", target=effect.target_arn)
-
-    def _on_durable(self) -> None:
-        pass
 
     def _on_loaded(self) -> None:
         self._sweeper.start(self._directory)
@@ -456,7 +460,9 @@ class Engine:
 
     def _serve_waiters(self, seat: Seat) -> None:
         machine = self._machines.get(seat.arn)
-        if isinstance(machine, StandardQueue):
+        if isinstance(machine, Outbox):
+            self._deliverer.wake(seat.arn)
+        elif isinstance(machine, StandardQueue):
             host = self.host
             self._waiters.wake(seat.arn, lambda: machine.has_ready and not host.is_full)
             if host.is_full:
@@ -480,11 +486,13 @@ class Engine:
             machine = self._new_machine(record.kind, record.arn)
             self._machines[record.arn] = machine
             seat = Seat(component, record.kind, record.arn, machine)
-            seat.is_waited_for = self._waiters.is_waited_for(record.arn)
+            seat.is_waited_for = record.kind == OUTBOX or self._waiters.is_waited_for(record.arn)
             self.host.seat(seat)
         machine.apply(Mutation(key, value))
 
     def _new_machine(self, kind: str, arn: str) -> Machine:
+        if kind == OUTBOX:
+            return Outbox(arn, self.ids)
         if kind == BUS:
             return EventBus(arn, self.ids, self.quotas)
         assert kind == QUEUE, f"no machine of kind {kind!r}"

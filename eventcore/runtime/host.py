@@ -114,12 +114,11 @@ class Host:
         route: Callable[[Effect], None],
         rebuild: Callable[[], Callable[[int, int, bytes], None]],
         on_wake: Callable[[Seat], None],
-        on_durable: Callable[[], None],
         on_loaded: Callable[[], None],
     ) -> None:
         """`route` passes an effect on; `rebuild` drops all machines and returns the taker of stored
         rows; `on_wake` is told of a seat somebody waits for that may have something ready;
-        `on_durable` follows every commit.
+        `on_loaded` follows every load.
         """
         self._store = store
         self._clock = clock
@@ -127,7 +126,6 @@ class Host:
         self._route = route
         self._rebuild = rebuild
         self._on_wake = on_wake
-        self._on_durable = on_durable
         self._on_loaded = on_loaded
         self._holds = store.holds_replies
         self._seats: dict[Machine, Seat] = {}
@@ -353,7 +351,6 @@ class Host:
         self._durable = self._number - 1
         for reply, payload in waiting:
             reply.commit(payload)
-        self._on_durable()
         if len(self._open) or self._open_waiting or self._woken:
             self._schedule_flush()
         elif self._idle is not None and not self._idle.done():

@@ -229,7 +229,7 @@ def rules_with_events(draw):
 
 
 def has_colliding_keys(value) -> bool:
-    """Whether an object has a dotted key and its first step: what AWS does then nobody documents."""
+    """Whether an object has a dotted key and its first step, which is documented to differ."""
     if isinstance(value, list):
         return any(map(has_colliding_keys, value))
     if not isinstance(value, dict):

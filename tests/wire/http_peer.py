@@ -1,4 +1,4 @@
-"""A client that speaks HTTP byte by byte, and a server in the same process, on either event loop."""
+"""A client that speaks HTTP byte by byte, and a server in the same process, on either loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 import uvloop
@@ -75,6 +75,12 @@ class Peer:
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 
+    def pause_reading(self) -> None:
+        cast("asyncio.Transport", self.writer.transport).pause_reading()
+
+    def resume_reading(self) -> None:
+        cast("asyncio.Transport", self.writer.transport).resume_reading()
+
     async def response(self, *, has_body: bool = True) -> Response:
         """The next response; fails when the connection ends before."""
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -101,7 +107,9 @@ class Peer:
 
 
 @asynccontextmanager
-async def serving(dispatch: Dispatch, limits: HttpLimits | None = None) -> AsyncIterator[HttpServer]:
+async def serving(
+    dispatch: Dispatch, limits: HttpLimits | None = None
+) -> AsyncIterator[HttpServer]:
     """A running server, drained at the end without patience."""
     server = HttpServer(dispatch, limits)
     await server.start("127.0.0.1", 0)
@@ -132,9 +140,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def echo(request: HttpRequest, exchange: Exchange) -> None:
     """Answers at once, with the method, the target and the body."""
-    exchange.reply(
-        200, TEXT_HEAD, b"%b %b %b" % (request.method, request.target, request.body)
-    )
+    exchange.reply(200, TEXT_HEAD, b"%b %b %b" % (request.method, request.target, request.body))
 
 
 class Waiting:

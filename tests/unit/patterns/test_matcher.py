@@ -64,6 +64,25 @@ def test_removing_everything_leaves_an_empty_index():
     assert (matcher._used, matcher._undecided) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('{"anything-but":"x"}', '{"anything-but":"y"}'),
+        ('{"anything-but":{"prefix":"x"}}', '{"anything-but":{"suffix":"y"}}'),
+        ('{"exists":false}', '{"prefix":"x"}'),
+        ('{"anything-but":"y"},{"anything-but":"z"}', '{"suffix":"x"}'),
+        ('{"numeric":["<",1]}', '"x"'),
+    ],
+)
+def test_a_rule_in_the_place_of_a_removed_one_inherits_nothing(before: str, after: str):
+    matcher = matcher_of(f'{{"a":[{before}]}}', '{"a":[{"anything-but":"q"}]}')
+    matcher.remove(0)
+    matcher.add(2, compile_pattern(f'{{"a":[{after}]}}'))
+    assert matcher.match({"a": "x"}) == [1, 2]
+    assert matcher.match({"a": 0}) == ([1, 2] if "anything-but" in after else [1])
+    assert matcher.match({}) == []
+
+
 def test_masks_do_not_grow_when_rules_come_and_go():
     matcher = Matcher()
     pattern = compile_pattern('{"a":["x"]}')
@@ -77,7 +96,7 @@ def test_masks_do_not_grow_when_rules_come_and_go():
 
 def test_rules_added_and_removed_between_matches_of_the_same_value_are_seen():
     matcher = matcher_of('{"a":[{"prefix":"x"}]}')
-    event = {"a": "xyz"}
+    event: dict[str, object] = {"a": "xyz"}
     assert matcher.match(event) == [0]
     matcher.add(1, compile_pattern('{"a":["xyz"]}'))
     assert matcher.match(event) == [0, 1]

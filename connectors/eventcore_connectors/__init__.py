@@ -1,0 +1,1 @@
+"""Connectors of eventcore to foreign systems. Each module is one connector, with its own extra."""
