@@ -23,6 +23,8 @@ import msgspec
 from eventcore.codec import encode_record
 
 __all__ = [
+    "FAMILY_SHIFT",
+    "NUMBER_MASK",
     "Deliver",
     "Effect",
     "Machine",

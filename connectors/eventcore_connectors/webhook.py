@@ -54,7 +54,7 @@ CAUSE_CHARACTERS_MAX: Final = 256
 CONNECTIONS_MAX: Final = 64
 RETRY_AFTER_MS_MAX: Final = 86_400_000
 RETRYABLE_STATUSES: Final = frozenset({408, 425, 429})
-SECRET_PREFIX: Final = "whsec_"
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105  (what precedes a key, not a key)
 OPTIONS: Final = frozenset({"allow_private", "secret", "timeout_ms"})
 
 
@@ -126,8 +126,7 @@ class WebhookTarget:
             ) as response:
                 if 200 <= response.status < 300:
                     return
-                text = await response.content.read(RESPONSE_BYTES_MAX)
-                raise self._failure(response, text)
+                raise self._failure(response, await _first_bytes(response))
         except TimeoutError as error:
             cause = f"no answer within {self._timeout_ms} ms"
             raise RetryableDelivery(self._name, cause) from error
@@ -167,6 +166,13 @@ class WebhookTarget:
                 self._name, cause, _retry_after_ms(response.headers.get("retry-after"))
             )
         return PermanentDelivery(self._name, cause)
+
+
+async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await response.content.read(RESPONSE_BYTES_MAX)
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return b""  # the status has said what counts
 
 
 def _retry_after_ms(text: str | None) -> int | None:

@@ -4,7 +4,7 @@
 Every member is optional here; the handlers say what is missing, in EventBridge's words. Members
 that have no effect or no support are here too, so that a request with one of them is refused or
 stored, not silently understood otherwise.
-`tests/wire/test_models_events.py` compares these structs with the model.
+`tests/wire/test_events_model.py` compares these structs with the model.
 """
 
 from __future__ import annotations

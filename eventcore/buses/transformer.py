@@ -66,9 +66,7 @@ def compile_transformer(
     _check_json(transformer.template, target_id)
 
     def render(envelope: Envelope) -> str:
-        return "".join(
-            [piece if piece.__class__ is str else piece(envelope) for piece in pieces]  # type: ignore[operator]
-        )
+        return "".join([piece if isinstance(piece, str) else piece(envelope) for piece in pieces])
 
     return render
 

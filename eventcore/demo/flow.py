@@ -163,10 +163,10 @@ class FlightFlow:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(PROGRESS_S)
-            elapsed_s = time.perf_counter() - self._start_s
+            put_s = self._put_s or time.perf_counter() - self._start_s
             self._progress.update(
                 self.put_count,
-                f"{self.put_count:,} events put ({self.put_count / elapsed_s:,.0f}/s), "
+                f"{self.put_count:,} events put ({self.put_count / put_s:,.0f}/s), "
                 f"{self.received_count:,} messages consumed",
             )
 

@@ -42,6 +42,8 @@ from eventcore.codec import encode_record, record_decoder
 from eventcore.errors import InvalidParameter, LimitExceeded, MissingParameter
 from eventcore.ids import IdSource
 from eventcore.outcome import (
+    FAMILY_SHIFT,
+    NUMBER_MASK,
     Mutation,
     Outcome,
     Parcel,
@@ -49,9 +51,7 @@ from eventcore.outcome import (
     Trim,
     delete_row,
     put_row,
-    row_family,
     row_key,
-    row_number,
 )
 from eventcore.queues.deadlines import NEVER, Deadlines
 from eventcore.queues.message import (
@@ -367,8 +367,8 @@ class StandardQueue:
 
     def apply(self, mutation: Mutation) -> None:
         """The only code that changes durable state. Rows of purged messages are passed over."""
-        number = row_number(mutation.key)
-        family = row_family(mutation.key)
+        number = mutation.key & NUMBER_MASK
+        family = mutation.key >> FAMILY_SHIFT
         if family == MESSAGE:
             if mutation.value is None:
                 self._forget(number)

@@ -15,7 +15,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, final
 
@@ -31,7 +31,7 @@ from eventcore.errors import AlreadyExists, EventcoreError, NotFound
 from eventcore.ids import IdSource, SystemIds
 from eventcore.limits import RELAXED_QUOTAS, Quotas
 from eventcore.outboxes.outbox import Outbox
-from eventcore.outcome import Machine, Mutation, Outcome
+from eventcore.outcome import Effect, Machine, Mutation, Outcome
 from eventcore.queues.message import Message, MessageRecord, SendEntry, SendResult, decode_message
 from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, ReceiveRequest
 from eventcore.queues.standard import StandardQueue
@@ -94,7 +94,7 @@ class Engine:
             store,
             self.clock,
             self._timers,
-            route=lambda effect: self.router.route(effect),
+            route=self._route,
             rebuild=self._rebuild,
             on_wake=self._serve_waiters,
             on_loaded=self._on_loaded,
@@ -449,6 +449,9 @@ class Engine:
         return outbox
 
     # What the host asks for
+
+    def _route(self, effect: Effect) -> None:
+        self.router.route(effect)
 
     def _on_loaded(self) -> None:
         self._sweeper.start(self._directory)

@@ -43,7 +43,6 @@ SLOW_COMMIT_SECONDS: Final = 1.0
 RECOVERY_PAUSE_SECONDS_MAX: Final = 5.0
 LOAD_SLICE_ROWS: Final = 5_000
 SEATS_PER_TIMER: Final = 64
-_NO_EFFECTS: Final[tuple[Effect, ...]] = ()
 
 log = structlog.get_logger("eventcore.host")
 
@@ -68,7 +67,16 @@ class Seat:
     about it.
     """
 
-    __slots__ = ("armed_ms", "arn", "batch", "component", "is_waited_for", "kind", "machine")
+    __slots__ = (
+        "armed_ms",
+        "arn",
+        "batch",
+        "component",
+        "is_touched",
+        "is_waited_for",
+        "kind",
+        "machine",
+    )
 
     def __init__(self, component: int, kind: str, arn: str, machine: Machine) -> None:
         self.component = component
@@ -77,6 +85,7 @@ class Seat:
         self.machine = machine
         self.batch = 0
         self.armed_ms = NEVER
+        self.is_touched = False
         self.is_waited_for = False
 
 
@@ -138,6 +147,7 @@ class Host:
         self._durable = 0
         self._horizon = 0
         self._is_flush_scheduled = False
+        self._touched: list[Seat] = []
         self._woken: list[Seat] = []
         self._deadlines: list[tuple[int, int, Seat]] = []
         self._timer: TimerHandle | None = None
@@ -175,30 +185,31 @@ class Host:
         self._schedule_flush()
 
     def run(self, machine: Machine, outcome: Outcome[T]) -> T:
-        """Takes a command's outcome: stages its mutations, routes its effects, arms its deadline.
-        Returns its value.
+        """Takes a command's outcome: stages its mutations, routes its effects, has its deadline
+        armed and its waiters woken before the next commit. Returns its value.
         """
         seat = self._seats[machine]
+        effects = outcome.effects
         if outcome.mutations or outcome.trims:
-            effects = self._with_records(seat, outcome.effects) if outcome.effects else _NO_EFFECTS
+            if effects:
+                effects = self._with_records(seat, effects)
             self._open.add(seat.component, outcome.mutations)
             for trim in outcome.trims:
                 self._open.trim(seat.component, trim)
             seat.batch = self._number
-            self._schedule_flush()
-        else:
-            effects = outcome.effects
         if seat.batch > self._horizon:
             self._horizon = seat.batch
+        if not seat.is_touched:
+            self._touch(seat)
         for effect in effects:
             self._route(effect)
-        deadline_ms = machine.next_deadline()
-        if deadline_ms is not None and deadline_ms < seat.armed_ms:
-            self._arm(seat, deadline_ms)
-        if seat.is_waited_for:
-            self._woken.append(seat)
-            self._schedule_flush()
         return outcome.value
+
+    def _touch(self, seat: Seat) -> None:
+        """Has deadline and waiters looked after once before the commit, not once per command."""
+        seat.is_touched = True
+        self._touched.append(seat)
+        self._schedule_flush()
 
     def look(self, machine: Machine) -> None:
         """Notes that the command read this machine's state, so that its reply waits for what it may
@@ -322,12 +333,27 @@ class Host:
         self._is_flush_scheduled = False
         if self._refusal is not None and not isinstance(self._refusal, BrokerClosed):
             return
-        while self._woken and not self.is_full:
+        while self._touched or (self._woken and not self.is_full):
+            self._follow_up()
+            if self.is_full:
+                break  # whoever is woken would add to it; after the commit there is room
             woken, self._woken = self._woken, []
             for seat in dict.fromkeys(woken):
                 self._on_wake(seat)
         if self._flying is None and (len(self._open) or self._open_waiting):
             self._append()
+
+    def _follow_up(self) -> None:
+        touched, self._touched = self._touched, []
+        for seat in touched:
+            seat.is_touched = False
+            if seat.machine not in self._seats:
+                continue
+            deadline_ms = seat.machine.next_deadline()
+            if deadline_ms is not None and deadline_ms < seat.armed_ms:
+                self._arm(seat, deadline_ms)
+            if seat.is_waited_for:
+                self._woken.append(seat)
 
     def _append(self) -> None:
         batch, self._open = self._open, Batch()
@@ -381,6 +407,7 @@ class Host:
         self._number += 1
         self._seats.clear()
         self._deadlines.clear()
+        self._touched.clear()
         self._woken.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -433,7 +460,11 @@ class Host:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_ms = deadline_ms
-        self._timer = self._timers.call_at(deadline_ms, self._on_timer)
+        if self._loop is not None and deadline_ms <= self._clock.now_ms():
+            # At once: a manual clock fires nothing that is past until it is moved again.
+            self._timer = self._loop.call_soon(self._on_timer)
+        else:
+            self._timer = self._timers.call_at(deadline_ms, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer, self._timer_ms = None, NEVER
@@ -451,6 +482,7 @@ class Host:
         for seat in due:
             self._horizon = 0
             self.run(seat.machine, seat.machine.tick(now_ms, limits.TICK_STEPS_MAX))
+        self._follow_up()  # now, so that a manual clock meets the next deadline on its way
         if deadlines and deadlines[0][0] < self._timer_ms:
             self._set_timer(deadlines[0][0])
 

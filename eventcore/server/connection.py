@@ -165,12 +165,15 @@ class HttpConnection(asyncio.Protocol):
         self._chunk_bytes = len(data)
         if phase != IDLE:
             self._received += len(data)
+        upgrade_at = -1
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data, upgrade.args[0])
+            upgrade_at = upgrade.args[0]
         except httptools.HttpParserError as error:
             self._refuse_input(error, data)
+        if upgrade_at >= 0:
+            self._go_on_without_upgrade(data, upgrade_at)
         phase = self._phase
         if phase in (HEAD, BODY):
             self._check_received()
@@ -357,9 +360,10 @@ class HttpConnection(asyncio.Protocol):
         protocol. So a new one gets the header again, without its `upgrade`, and then what follows.
         """
         rest = memoryview(data)
-        while self._upgrades:
-            self._upgrades = False
+        while end >= 0 and self._phase == BODY:
             rest = rest[end:]
+            end = -1
+            self._upgrades = False
             self._resumes_upgrade = True
             head = self._head_without_upgrade()
             self._parser = httptools.HttpRequestParser(self)

@@ -19,6 +19,8 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, final
 
@@ -48,8 +50,10 @@ BUSY_S: Final = 5.0
 """
 
 _PUT: Final = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
-_DELETE: Final = "DELETE FROM rows WHERE component = ? AND key = ?"
+_PUT_MANY_ROWS: Final = 16
+_PUT_MANY: Final = _PUT + ", (?, ?, ?)" * (_PUT_MANY_ROWS - 1)
 _DELETE_RANGE: Final = "DELETE FROM rows WHERE component = ? AND key BETWEEN ? AND ?"
+_row_of: Final = itemgetter(0, 1)
 _READ: Final = "SELECT value FROM rows WHERE component = ? AND key = ?"
 _SCAN: Final = (
     "SELECT key, value FROM rows WHERE component = ? AND key BETWEEN ? AND ? ORDER BY key LIMIT ?"
@@ -159,15 +163,17 @@ class RowFile:
                 deletes.append(row)
             else:
                 puts.append((row[0], row[1], value))
+        puts.sort(key=_row_of)
+        deletes.sort()
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
             if ranges:
                 connection.executemany(_DELETE_RANGE, ranges)
             if deletes:
-                connection.executemany(_DELETE, deletes)
+                connection.executemany(_DELETE_RANGE, _runs(deletes))
             if puts:
-                connection.executemany(_PUT, puts)
+                self._put(puts)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
@@ -175,6 +181,16 @@ class RowFile:
         except BaseException:  # Ctrl-C, or a key out of range
             self._roll_back()
             raise
+
+    def _put(self, puts: list[tuple[int, int, bytes]]) -> None:
+        """Several rows per statement: a third less CPU than one each (bench/bench_store.py)."""
+        execute = self._connection.execute
+        whole = len(puts) - len(puts) % _PUT_MANY_ROWS
+        for first in range(0, whole, _PUT_MANY_ROWS):
+            rows = puts[first : first + _PUT_MANY_ROWS]
+            execute(_PUT_MANY, list(chain.from_iterable(rows)))
+        if whole < len(puts):
+            self._connection.executemany(_PUT, puts[whole:])
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -249,3 +265,20 @@ def _sync_data(fd: int) -> None:
         os.fdatasync(fd)
     else:
         os.fsync(fd)
+
+
+def _runs(rows: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Sorted rows as ranges (component, first key, last key) of keys that follow each other.
+
+    Messages are mostly deleted in the order in which they were sent, and one range costs little
+    more than one row. Only rows of the batch are in a range: its keys are consecutive integers.
+    """
+    component, first = rows[0]
+    last = first
+    for other, key in rows[1:]:
+        if other == component and key == last + 1:
+            last = key
+            continue
+        yield component, first, last
+        component, first, last = other, key, key
+    yield component, first, last

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from eventcore.outboxes.dead_letter import DeliveryFailure
-from eventcore.outboxes.outbox import Outbox
+from eventcore.outboxes.outbox import Attempt, Outbox
 from eventcore.outcome import Deliver, Mutation, Outcome, Parcel
 from eventcore.testing import SeededIds
 
@@ -34,7 +34,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.accepted: set[str] = set()
         self.settled: set[str] = set()
         self.dead: list[str] = []
-        self.attempts = []
+        self.attempts: list[Attempt] = []
 
     def keep(self, outcome: Outcome):
         for mutation in outcome.mutations:
@@ -43,7 +43,9 @@ class OutboxMachine(RuleBasedStateMachine):
             else:
                 assert not (mutation.is_new and mutation.key in self.rows)
                 self.rows[mutation.key] = mutation.value
-        self.dead += [effect.parcel.body for effect in outcome.effects]
+        for effect in outcome.effects:
+            assert isinstance(effect, Deliver)
+            self.dead.append(effect.parcel.body)
         return outcome.value
 
     @rule(attempts_max=st.integers(1, 3), age_s=st.integers(60, 120))

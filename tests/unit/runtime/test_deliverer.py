@@ -272,8 +272,13 @@ async def test_a_scheme_without_a_connector_fails_the_attempt_and_not_the_lane()
 
 def test_options_go_by_the_longest_prefix_of_the_url():
     seen = []
+
+    def make(url, options):
+        seen.append(dict(options))
+        return Recorder()
+
     connectors = Connectors(
-        {"test": lambda url, options: seen.append(dict(options))},
+        {"test": make},
         {"test://": {"a": "1"}, "test://in/": {"a": "2"}, "other://": {"a": "3"}},
     )
     for url in ("test://out", "test://in/x"):

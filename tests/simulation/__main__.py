@@ -1,0 +1,56 @@
+"""`python -m tests.simulation [--seed N | --seeds A-B] [--steps N] [--trace]`: replays a seed exactly."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+
+import structlog
+
+from tests.simulation.world import World
+
+STEPS = 400
+
+
+def main() -> int:
+    """Runs the worlds asked for; 1 and the way there when one of them breaks a promise."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="one seed")
+    parser.add_argument("--seeds", default="1-100", help="a range of seeds (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps (default: %(default)s)")
+    parser.add_argument("--trace", action="store_true", help="print every step")
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    first, _, last = options.seeds.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    if options.seed is not None:
+        seeds = range(options.seed, options.seed + 1)
+    began = time.perf_counter()
+    totals: dict[str, int] = {}
+    for seed in seeds:
+        world = World(seed)
+        try:
+            asyncio.run(world.run(options.steps))
+        except Exception as error:
+            print(*world.trace[-40:], sep="\n")
+            print(f"seed {seed} after {len(world.trace)} steps: {error!r}")
+            print(f"again: python -m tests.simulation --seed {seed} --steps {options.steps}")
+            if options.seed is not None:
+                raise
+            return 1
+        if options.trace:
+            print(*world.trace, sep="\n")
+        for name, count in world.counts.items():
+            totals[name] = totals.get(name, 0) + count
+        for name in ("acknowledged", "failed", "deliveries"):
+            totals[name] = totals.get(name, 0) + getattr(world.ledger, name)
+    print(f"{len(seeds)} seeds in {time.perf_counter() - began:.1f} s, no promise broken")
+    print(*(f"{name} {count}" for name, count in totals.items()), sep=", ")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
