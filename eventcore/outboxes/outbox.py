@@ -281,6 +281,7 @@ class Outbox:
         """
         entry = self._attempted(attempt)
         if entry is not None and entry.phase is _Phase.ATTEMPTING:
+            self._end_attempt(attempt.number, entry)
             self._wait(attempt.number, entry)
         return Outcome(None)
 

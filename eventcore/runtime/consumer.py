@@ -22,11 +22,11 @@ from typing import Any, Final, final
 
 import anyio
 import anyio.to_thread
-import structlog
 
 from eventcore import limits
 from eventcore.errors import BrokerClosed, EventcoreError, InvalidParameter, NotFound
 from eventcore.runtime.handles import Message, Queue
+from eventcore.runtime.telemetry import logger_of
 
 __all__ = ["Consumer", "Handler", "Reject", "Retry"]
 
@@ -36,7 +36,7 @@ FETCH_WAIT_MS: Final = limits.WAIT_MS_MAX
 FAULT_PAUSE_SECONDS: Final = 0.5
 HEARTBEATS_PER_TIMEOUT: Final = 3
 
-log = structlog.get_logger("eventcore.consumer")
+log = logger_of("eventcore.consumer")
 
 
 class Retry(Exception):

@@ -19,8 +19,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, final
 
-import structlog
-
 from eventcore import limits
 from eventcore.connect import Target
 from eventcore.errors import (
@@ -32,6 +30,7 @@ from eventcore.errors import (
 from eventcore.outboxes.dead_letter import DeliveryFailure
 from eventcore.outboxes.outbox import Attempt
 from eventcore.runtime.connectors import Connectors
+from eventcore.runtime.telemetry import logger_of
 
 __all__ = ["Deliverer", "OutboxDriver"]
 
@@ -40,7 +39,7 @@ TIMEOUT_MS_DEFAULT: Final = 30_000
 REPORT_PAUSE_MS_FIRST: Final = 50
 REPORT_PAUSE_MS_MAX: Final = 2_000
 
-log = structlog.get_logger("eventcore.deliverer")
+log = logger_of("eventcore.deliverer")
 
 
 class OutboxDriver(Protocol):

@@ -20,7 +20,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, final
 
 import msgspec
-import structlog
 
 from eventcore import limits
 from eventcore.arn import bus_arn, parse_arn, queue_arn
@@ -42,6 +41,7 @@ from eventcore.runtime.host import Host, Reply, Seat
 from eventcore.runtime.outbox_driver import EngineOutboxDriver
 from eventcore.runtime.router import OUTBOX, Router
 from eventcore.runtime.sweeper import Sweeper
+from eventcore.runtime.telemetry import logger_of
 from eventcore.runtime.timers import timers_for
 from eventcore.runtime.waiters import Waiter, Waiters
 from eventcore.stores.base import Store
@@ -53,7 +53,7 @@ QUEUE: Final = "queue"
 BUS: Final = "bus"
 DEFAULT_BUS: Final = "default"
 
-log = structlog.get_logger("eventcore.engine")
+log = logger_of("eventcore.engine")
 
 
 class ReceivedMessage(msgspec.Struct, gc=False, frozen=True):

@@ -26,12 +26,12 @@ from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar, final
 
 import msgspec
-import structlog
 
 from eventcore import limits
 from eventcore.clock import Clock, TimerHandle
 from eventcore.errors import BrokerClosed, EventcoreError, StoreError, StoreUnavailable
 from eventcore.outcome import Effect, Machine, Outcome, Transfer, Trim
+from eventcore.runtime.telemetry import COMMIT_FAILED, COMMIT_SLOW, SLOW_COMMIT_MS, logger_of
 from eventcore.runtime.timers import Timers
 from eventcore.stores.base import Batch, Store
 
@@ -39,12 +39,11 @@ __all__ = ["Host", "Reply", "Seat"]
 
 T = TypeVar("T")
 NEVER: Final = 1 << 62
-SLOW_COMMIT_SECONDS: Final = 1.0
 RECOVERY_PAUSE_SECONDS_MAX: Final = 5.0
 LOAD_SLICE_ROWS: Final = 5_000
 SEATS_PER_TIMER: Final = 64
 
-log = structlog.get_logger("eventcore.host")
+log = logger_of("eventcore.host")
 
 
 class Reply(Protocol):
@@ -367,8 +366,8 @@ class Host:
         if self._flying is None:
             return
         seconds = perf_counter() - self._flown_at
-        if seconds > SLOW_COMMIT_SECONDS:
-            log.warning("commit_slow", seconds=round(seconds, 3), rows=len(self._flying.rows))
+        if seconds * 1000 > SLOW_COMMIT_MS:
+            log.warning(COMMIT_SLOW, seconds=round(seconds, 3), rows=len(self._flying.rows))
         if error is not None:
             self._fail(error)
             return
@@ -385,7 +384,7 @@ class Host:
     # Failure and load
 
     def _fail(self, error: StoreError) -> None:
-        log.error("commit_failed", error=str(error))
+        log.error(COMMIT_FAILED, error=str(error))
         is_closing = isinstance(self._refusal, BrokerClosed)
         waiting = self._flying_waiting + self._open_waiting
         self._refusal = (

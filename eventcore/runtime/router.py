@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol, TypeVar, final
 
-import structlog
-
 from eventcore.buses.bus import EventBus
 from eventcore.errors import UnsupportedOperation
 from eventcore.outboxes.dead_letter import NO_RESOURCE, DeliveryFailure, to_dead_letter
@@ -21,7 +19,7 @@ from eventcore.outboxes.outbox import Outbox
 from eventcore.outcome import Deliver, Effect, Machine, Outcome, Transfer
 from eventcore.queues.standard import StandardQueue
 from eventcore.runtime.connectors import Connectors
-from eventcore.runtime.telemetry import DELIVERY_DROPPED, WarningLimiter
+from eventcore.runtime.telemetry import DELIVERY_DROPPED, WarningLimiter, logger_of
 
 __all__ = ["OUTBOX", "Router", "RouterEngine"]
 
@@ -29,7 +27,7 @@ T = TypeVar("T")
 OUTBOX: Final = "outbox"
 _NO_TARGET: Final = DeliveryFailure(NO_RESOURCE, "The specified target does not exist.")
 
-log = structlog.get_logger("eventcore.router")
+log = logger_of("eventcore.router")
 
 
 class RouterEngine(Protocol):

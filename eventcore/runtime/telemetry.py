@@ -7,14 +7,17 @@ Rules of this file:
   whoever passes them, and long texts are cut.
 - Names of events are constants, so that they can be searched for and alarmed on.
 - A warning that repeats is written once per interval; the next line tells how many were not.
-- Nothing here is configured at import. An embedding program keeps its own configuration.
+- In an embedding program, lines go to the standard library's loggers "eventcore.*", as a library's
+  should; the program's own configuration of structlog is neither read nor changed. The daemon calls
+  `configure_logging` and writes them itself.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
-from typing import Any, Final, Literal, TextIO, cast, final
+from typing import Any, Final, Literal, NoReturn, TextIO, cast, final
 
 import orjson
 import structlog
@@ -39,6 +42,7 @@ __all__ = [
     "WarningLimiter",
     "configure_logging",
     "logger_of",
+    "use_standard_logging",
 ]
 
 LogStyle = Literal["auto", "json", "console"]
@@ -83,27 +87,82 @@ _LEVELS: Final[dict[LogLevel, int]] = {"debug": 10, "info": 20, "warning": 30, "
 def configure_logging(
     style: LogStyle = "auto", level: LogLevel = "info", stream: TextIO | None = None
 ) -> None:
-    """Sets structlog up for this process: one line per event on `stream` (standard error)."""
+    """Has all lines of this process written by us: one per event on `stream` (standard error)."""
     out = sys.stderr if stream is None else stream
     is_terminal = out.isatty()
     is_console = style == "console" or (style == "auto" and is_terminal)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            _add_component,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            withhold_secrets,
-            *(_console_renderer(is_terminal) if is_console else _json_renderer()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=lambda *names: _StreamLogger(out, *names),
-        cache_logger_on_first_use=True,
-    )
+    _pipeline[:] = [
+        _keep_from(_LEVELS[level]),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        withhold_secrets,
+        *(_console_renderer(is_terminal) if is_console else _json_renderer()),
+        _write_to(out),
+    ]
+
+
+def use_standard_logging() -> None:
+    """Has all lines go to the standard library's loggers: the state at the start."""
+    _pipeline[:] = [_keep_if_anybody_listens, withhold_secrets, _hand_to_standard_logging]
 
 
 def logger_of(component: str) -> FilteringBoundLogger:
-    """The logger of a part of eventcore, by its dotted name. Lazy: may be made at import."""
-    return cast("FilteringBoundLogger", structlog.get_logger(component))
+    """The logger of a part of eventcore, by its dotted name. May be made at import: where its lines
+    go is decided when they are written.
+    """
+    logger = structlog.wrap_logger(
+        None,
+        processors=_pipeline,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        component=component,
+    )
+    return cast("FilteringBoundLogger", logger)
+
+
+_pipeline: list[Processor] = []
+"""Shared by all loggers, and replaced in place."""
+
+
+def _keep_from(lowest: int) -> Processor:
+    def keep(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        if _level_of(method) < lowest:
+            raise structlog.DropEvent
+        event["level"] = method
+        return event
+
+    return keep
+
+
+def _level_of(method: str) -> int:
+    return (
+        logging.ERROR if method == "exception" else logging.getLevelNamesMapping()[method.upper()]
+    )
+
+
+def _write_to(stream: TextIO) -> Processor:
+    def write(_: WrappedLogger, __: str, line: Any) -> NoReturn:
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # a log that nobody can read any more must not stop the service
+        raise structlog.DropEvent
+
+    return write
+
+
+def _keep_if_anybody_listens(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if not logging.getLogger(event["component"]).isEnabledFor(_level_of(method)):
+        raise structlog.DropEvent
+    return event
+
+
+def _hand_to_standard_logging(_: WrappedLogger, method: str, event: EventDict) -> NoReturn:
+    logger = logging.getLogger(event.pop("component"))
+    cause = event.pop("exc_info", None) or (True if method == "exception" else None)
+    facts = " ".join(f"{name}={value!r}" for name, value in event.items() if name != "event")
+    text = f"{event['event']} {facts}".rstrip()
+    logger.log(_level_of(method), "%s", text, exc_info=cause)
+    raise structlog.DropEvent
 
 
 def withhold_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -141,29 +200,6 @@ class WarningLimiter:
         return self._suppressed.pop(kind, 0)
 
 
-@final
-class _StreamLogger:
-    """Writes finished lines; `name` is the component that `logger_of` was asked for."""
-
-    def __init__(self, stream: TextIO, name: str = "eventcore") -> None:
-        self._stream = stream
-        self.name = name
-
-    def msg(self, line: str) -> None:
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            pass  # a log that nobody can read any more must not stop the service
-
-    debug = info = warning = error = critical = exception = msg
-
-
-def _add_component(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
-    event["component"] = getattr(logger, "name", "eventcore")
-    return event
-
-
 def _json_renderer() -> list[Processor]:
     return [
         structlog.processors.format_exc_info,
@@ -180,3 +216,6 @@ def _console_renderer(has_colors: bool) -> list[Processor]:
         colors=has_colors, exception_formatter=structlog.dev.plain_traceback
     )
     return [renderer]
+
+
+use_standard_logging()

@@ -114,6 +114,8 @@ class OutboxMachine(RuleBasedStateMachine):
         for key in sorted(self.rows):
             again.apply(Mutation(key, self.rows[key]))
         assert durable_state(again) == durable_state(self.outbox)
+        tried = sum(entry.attempts > 0 for entry in self.outbox._entries.values())
+        assert len(self.rows) == len(self.outbox) + tried, "no row outlives its delivery"
 
 
 TestOutbox = OutboxMachine.TestCase

@@ -8,8 +8,6 @@ import logging
 import sys
 import time
 
-import structlog
-
 from tests.simulation.world import World
 
 STEPS = 400
@@ -23,7 +21,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=STEPS, help="steps (default: %(default)s)")
     parser.add_argument("--trace", action="store_true", help="print every step")
     options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.getLogger("eventcore").setLevel(logging.CRITICAL)
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     if options.seed is not None:

@@ -4,8 +4,7 @@ Without --endpoint-url each run starts a daemon of its own on an empty data dire
 endpoints and --repeat, the runs alternate (round by round, endpoint by endpoint), so that a noisy
 machine is noisy for all of them.
 
-Exit status: 0 when every run is proven by its ledger, 1 when one is not, 2 when it could not be
-run.
+Exit status: 0 when every run is proven by its ledger, 1 when one is not or could not be run.
 """
 
 from __future__ import annotations

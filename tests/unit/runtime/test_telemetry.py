@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 
 import pytest
 import structlog
@@ -13,6 +14,7 @@ from eventcore.runtime.telemetry import (
     WarningLimiter,
     configure_logging,
     logger_of,
+    use_standard_logging,
 )
 
 
@@ -24,7 +26,24 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def _own_configuration():
     yield
-    structlog.reset_defaults()
+    use_standard_logging()
+
+
+def test_an_embedding_program_gets_lines_through_its_own_logging(caplog):
+    with caplog.at_level(logging.WARNING, logger="eventcore.probe"):
+        log = logger_of("eventcore.probe")
+        log.info("quiet")
+        log.warning("loud", reason="a word", body="hush")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("eventcore.probe", "WARNING")
+    assert record.getMessage() == f"loud reason='a word' body={WITHHELD!r}"
+
+
+def test_a_programs_own_structlog_is_left_alone(capsys):
+    assert not structlog.is_configured()
+    logger_of("eventcore.probe").info("nothing of this on standard output")
+    assert not structlog.is_configured()
+    assert capsys.readouterr().out == ""
 
 
 def logged(style, *, stream=None, level="info"):

@@ -1,0 +1,9 @@
+"""`pytest tests/scenarios --rewrite` writes what the engine does into the scripts: review the diff."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="rewrite the scenarios' answers")
