@@ -1,14 +1,14 @@
 """Amazon EventBridge over AWS JSON 1.1: the table of its operations.
 
-Requests are in `events_requests`, handlers in `events_buses`, `events_rules` and `events_put`,
-errors in `events_faults`. What is missing and what has no effect is listed in docs/coverage.md.
+Requests are in `events_requests`, what is checked of them in `events_constraints`; handlers are in
+`events_buses`, `events_rules`, `events_tags` and `events_put`, errors in `events_faults`. What is missing and what has no effect is listed in docs/coverage.md.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from eventcore.api import events_buses, events_put, events_requests, events_rules
+from eventcore.api import events_buses, events_put, events_requests, events_rules, events_tags
 from eventcore.api.events_faults import ERRORS
 from eventcore.api.operation import Operation, Service
 from eventcore.wire.aws_json import JSON_1_1
@@ -92,7 +92,7 @@ EVENTS: Final = Service(
         Operation(
             "ListTagsForResource",
             events_requests.ListTagsForResourceRequest,
-            events_buses.list_tags_for_resource,
+            events_tags.list_tags_for_resource,
         ),
         Operation(
             "ListTargetsByRule",
@@ -105,14 +105,14 @@ EVENTS: Final = Service(
         Operation(
             "RemoveTargets", events_requests.RemoveTargetsRequest, events_rules.remove_targets
         ),
-        Operation("TagResource", events_requests.TagResourceRequest, events_buses.tag_resource),
+        Operation("TagResource", events_requests.TagResourceRequest, events_tags.tag_resource),
         Operation(
             "TestEventPattern",
             events_requests.TestEventPatternRequest,
             events_put.test_event_pattern,
         ),
         Operation(
-            "UntagResource", events_requests.UntagResourceRequest, events_buses.untag_resource
+            "UntagResource", events_requests.UntagResourceRequest, events_tags.untag_resource
         ),
         Operation(
             "UpdateEventBus", events_requests.UpdateEventBusRequest, events_buses.update_event_bus

@@ -16,9 +16,12 @@ from collections.abc import Collection, Sequence
 from typing import Final, TypeVar
 
 from eventcore import limits
+from eventcore.arn import parse_arn
+from eventcore.errors import InvalidParameter
 from eventcore.wire.fault import Fault
 
 __all__ = [
+    "check_arn",
     "check_bus_address",
     "check_bus_name",
     "check_count",
@@ -37,13 +40,15 @@ __all__ = [
 
 T = TypeVar("T")
 
+_NAME: Final = r"[\.\-_A-Za-z0-9]+"
+_BUS_NAME: Final = r"[/\.\-_A-Za-z0-9]+"
 _BUS_ARN_PREFIX: Final = r"(arn:aws[\w-]*:events:[a-z]+-[a-z]+-[\w-]+:[0-9]{12}:event-bus\/)?"
-_NAME: Final = re.compile(r"[\.\-_A-Za-z0-9]+", re.ASCII)
-_BUS_NAME: Final = re.compile(r"[/\.\-_A-Za-z0-9]+", re.ASCII)
-_BUS_ADDRESS: Final = re.compile(_BUS_ARN_PREFIX + _BUS_NAME.pattern, re.ASCII)
-_PUT_ADDRESS: Final = re.compile(_BUS_ARN_PREFIX + _NAME.pattern, re.ASCII)
-_PATH_NAME: Final = re.compile(r"[A-Za-z0-9\_\-]+", re.ASCII)
-_KMS_KEY: Final = re.compile(r"^[a-zA-Z0-9_\-/:]*$", re.ASCII)
+# AWS's, but for regions that only exist at home: "local".
+_ANY_BUS_ARN_PREFIX: Final = r"(arn:aws[\w-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?"
+_BUS_ADDRESS: Final = re.compile(_ANY_BUS_ARN_PREFIX + _BUS_NAME, re.ASCII)
+_PUT_ADDRESS: Final = re.compile(_ANY_BUS_ARN_PREFIX + _NAME, re.ASCII)
+_PATH_NAME: Final = r"[A-Za-z0-9\_\-]+"
+_KMS_KEY: Final = r"^[a-zA-Z0-9_\-/:]*$"
 
 
 def validation(message: str) -> Fault:
@@ -110,12 +115,14 @@ def check_bus_name(name: str, value: str | None) -> None:
 
 def check_bus_address(name: str, value: str | None) -> None:
     """Raises the fault for what is neither a name nor an ARN of a bus; None is allowed."""
-    _check_text(name, value, limits.ARN_CHARACTERS_MAX, _BUS_ADDRESS)
+    shown = _BUS_ARN_PREFIX + _BUS_NAME
+    _check_text(name, value, limits.ARN_CHARACTERS_MAX, shown, _BUS_ADDRESS)
 
 
 def check_put_address(name: str, value: str | None) -> None:
     """`check_bus_address` of PutEvents, which does not put to the buses of partners."""
-    _check_text(name, value, limits.ARN_CHARACTERS_MAX, _PUT_ADDRESS)
+    shown = _BUS_ARN_PREFIX + _NAME
+    _check_text(name, value, limits.ARN_CHARACTERS_MAX, shown, _PUT_ADDRESS)
 
 
 def check_path_name(name: str, value: str) -> None:
@@ -129,12 +136,32 @@ def check_kms_key(name: str, value: str | None) -> None:
         _check_text(name, value, limits.KMS_KEY_CHARACTERS_MAX, _KMS_KEY)
 
 
-def _check_text(name: str, value: str | None, highest: int, pattern: re.Pattern[str]) -> None:
+def check_arn(name: str, value: str | None) -> None:
+    """Raises the fault for what is no ARN; None is allowed."""
     if value is None:
         return
-    _check_bounds(name, value, len(value), (1, highest), "length")
-    if pattern.fullmatch(value) is None:
-        reason = f"Member must satisfy regular expression pattern: {pattern.pattern}"
+    check_length(name, value, 1, limits.ARN_CHARACTERS_MAX)
+    try:
+        parse_arn(value)
+    except InvalidParameter as error:
+        raise validation(
+            f"Parameter {value} is not valid. Reason: Provided Arn is not in correct format."
+        ) from error
+
+
+def _check_text(
+    name: str,
+    value: str | None,
+    characters_max: int,
+    pattern: str,
+    compiled: re.Pattern[str] | None = None,
+) -> None:
+    """`pattern` is what is told; `compiled` is what is meant where that is more."""
+    if value is None:
+        return
+    check_length(name, value, 1, characters_max)
+    if (compiled or re.compile(pattern, re.ASCII)).fullmatch(value) is None:
+        reason = f"Member must satisfy regular expression pattern: {pattern}"
         raise constraint_failed(name, value, reason)
 
 

@@ -1,18 +1,21 @@
 """PutEvents and TestEventPattern.
 
-PutEvents is the hot path of this service: its answer is written by hand, and the entries of one
-bus go to it in one call.
+PutEvents is the hot path of this service: its answer is written by hand, and neighbouring entries
+of one bus go to it in one call. Events are routed in the order of the request.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
 
 from eventcore import limits
-from eventcore.api.events_buses import arn_of_bus
-from eventcore.api.events_faults import (
+from eventcore.api.events_address import arn_of_bus
+from eventcore.api.events_constraints import (
+    check_count,
     check_length,
-    constraint_failed,
+    check_put_address,
     required,
     unsupported,
     validation,
@@ -23,23 +26,19 @@ from eventcore.api.events_requests import (
     TestEventPatternRequest,
 )
 from eventcore.api.operation import Call
-from eventcore.buses.event import EventEntry, EventResult, entry_bytes
+from eventcore.buses.event import EventEntry, EventResult, EventWriter, entry_bytes
 from eventcore.codec import decode_json, encode_json
 from eventcore.errors import NotFound
 from eventcore.ids import format_uuid
 from eventcore.patterns import compile_pattern, matches
+from eventcore.wire.fault import CORAL, Fault
 
 __all__ = ["put_events", "test_event_pattern"]
 
-_REQUIRED_MEMBERS: Final = (
-    "id",
-    "account",
-    "source",
-    "time",
-    "region",
-    "resources",
-    "detail-type",
-)
+_REQUIRED_MEMBERS: Final = frozenset(("id", "account", "source", "time", "region", "detail-type"))
+"""AWS's documentation names `resources` too; AWS itself does not ask for it."""
+_SECONDS_MAX: Final = 253_402_300_799
+"""The last second of the year 9999."""
 
 
 def put_events(call: Call, request: PutEventsRequest) -> bytes:
@@ -50,49 +49,57 @@ def put_events(call: Call, request: PutEventsRequest) -> bytes:
     shapes = required("entries", request.entries)
     if request.endpoint_id is not None:
         raise unsupported("global endpoints (EndpointId)")
-    if not 1 <= len(shapes) <= limits.PUT_EVENTS_ENTRIES_MAX:
-        few = not shapes
-        reason = f"{'greater' if few else 'less'} than or equal to {1 if few else 10}"
-        raise constraint_failed("entries", "[...]", f"Member must have length {reason}")
-    entries = [_entry(shape) for shape in shapes]
-    try:
-        total_bytes = sum(entry_bytes(entry) for entry in entries)
-    except UnicodeEncodeError as error:
-        raise validation("A member of an entry is not valid Unicode.") from error
-    if total_bytes > limits.PUT_EVENTS_BYTES_MAX:
+    check_count("entries", shapes, 1, limits.PUT_EVENTS_ENTRIES_MAX)
+    entries = [_entry(number, shape) for number, shape in enumerate(shapes, 1)]
+    if sum(map(entry_bytes, entries)) > limits.PUT_EVENTS_BYTES_MAX:
         raise validation("Total size of the entries in the request is over the limit.")
     arns = [arn_of_bus(call, shape.event_bus_name) for shape in shapes]
-    return _answer(_put(call, arns, entries))
+    results: list[EventResult] = []
+    for arn, run in groupby(zip(arns, entries, strict=True), key=itemgetter(0)):
+        results += _put(call, arn, [entry for _, entry in run])
+    return _answer(results)
 
 
-def _put(call: Call, arns: list[str], entries: list[EventEntry]) -> list[EventResult]:
-    results: list[EventResult] = [_UNKNOWN] * len(entries)
-    for arn in dict.fromkeys(arns):
-        places = [place for place, other in enumerate(arns) if other == arn]
-        try:
-            bus = call.engine.bus(arn)
-        except NotFound:
-            for place in places:
-                results[place] = EventResult(call.engine.ids.unique_id())
-            continue
-        put = call.engine.put_events(bus, [entries[place] for place in places])
-        for place, result in zip(places, put, strict=True):
-            results[place] = result
-    return results
+def _put(call: Call, arn: str, entries: list[EventEntry]) -> tuple[EventResult, ...]:
+    try:
+        bus = call.engine.bus(arn)
+    except NotFound:
+        return tuple(_drop(call, arn, entry) for entry in entries)
+    return call.engine.put_events(bus, entries)
 
 
-_UNKNOWN: Final = EventResult()
+def _drop(call: Call, arn: str, entry: EventEntry) -> EventResult:
+    """What is told of an event for a bus that does not exist: a bad entry is one all the same."""
+    event_id = call.engine.ids.unique_id()
+    written = EventWriter(arn).write(entry, event_id, call.engine.now_ms())
+    return written if isinstance(written, EventResult) else EventResult(event_id)
 
 
-def _entry(shape: PutEventsRequestEntry) -> EventEntry:
+def _entry(number: int, shape: PutEventsRequestEntry) -> EventEntry:
+    place = f"entries.{number}.member"
+    check_put_address(f"{place}.eventBusName", shape.event_bus_name)
+    trace_header = shape.trace_header
+    check_length(f"{place}.traceHeader", trace_header, 1, limits.TRACE_HEADER_CHARACTERS_MAX)
     return EventEntry(
         shape.source or "",
         shape.detail_type or "",
         shape.detail or "",
         tuple(shape.resources) if shape.resources else (),
-        None if shape.time is None else int(shape.time * 1000),
-        shape.trace_header,
+        None if shape.time is None else _time_ms(shape.time),
+        trace_header,
     )
+
+
+def _time_ms(seconds: float) -> int:
+    """A time of the wire, which has fractions of seconds. Raises the fault for one that no calendar
+    has, as for any text that is no number.
+    """
+    if not 0 <= seconds <= _SECONDS_MAX:
+        raise Fault(
+            CORAL + "SerializationException",
+            f"Time must be in seconds from 1970 to the year 9999, and is {seconds}.",
+        )
+    return round(seconds * 1000)
 
 
 def _answer(results: list[EventResult]) -> bytes:
@@ -110,19 +117,22 @@ def _answer(results: list[EventResult]) -> bytes:
 
 def test_event_pattern(call: Call, request: TestEventPatternRequest) -> bytes:
     """Whether an event matches a pattern."""
-    pattern_text = required("eventPattern", request.event_pattern)
-    check_length("eventPattern", pattern_text, 0, limits.PATTERN_CHARACTERS_MAX)
-    text = required("event", request.event)
-    pattern = compile_pattern(pattern_text)
+    text = required("eventPattern", request.event_pattern)
+    check_length("eventPattern", text, 0, limits.PATTERN_CHARACTERS_MAX)
+    event_text = required("event", request.event)
+    pattern = compile_pattern(text)
+    try:
+        is_match = matches(pattern, _event(event_text))
+    except RecursionError as error:
+        raise validation("Parameter Event is not valid.") from error
+    return encode_json({"Result": is_match})
+
+
+def _event(text: str) -> dict[str, Any]:
     try:
         event = decode_json(text)
-    except (ValueError, RecursionError) as error:
-        raise validation("Parameter Event is not valid. Reason: it is no JSON.") from error
-    if not isinstance(event, dict):
-        raise validation("Parameter Event is not valid. Reason: it is no JSON object.")
-    missing = [member for member in _REQUIRED_MEMBERS if member not in event]
-    if missing:
-        raise validation(
-            f"Parameter Event is not valid. Reason: {', '.join(missing)} must be present."
-        )
-    return encode_json({"Result": matches(pattern, event)})
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or not _REQUIRED_MEMBERS <= event.keys():
+        raise validation("Parameter Event is not valid.")
+    return event

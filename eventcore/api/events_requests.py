@@ -4,7 +4,7 @@
 Every member is optional here; the handlers say what is missing, in EventBridge's words. Members
 that have no effect or no support are here too, so that a request with one of them is refused or
 stored, not silently understood otherwise.
-`tests/wire/test_events_model.py` compares these structs with the model.
+`tests/wire/test_models_events.py` compares these structs with the model.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "ListRulesRequest",
     "ListTagsForResourceRequest",
     "ListTargetsByRuleRequest",
+    "LogConfig",
     "PutEventsRequest",
     "PutEventsRequestEntry",
     "PutRuleRequest",
@@ -61,6 +62,13 @@ class DeadLetterConfig(_Shape, frozen=True):
     arn: str | None = None
 
 
+class LogConfig(_Shape, frozen=True):
+    """What a bus writes to its logs."""
+
+    include_detail: str | None = None
+    level: str | None = None
+
+
 class CreateEventBusRequest(_Shape, frozen=True):
     """A new bus."""
 
@@ -69,7 +77,7 @@ class CreateEventBusRequest(_Shape, frozen=True):
     description: str | None = None
     kms_key_identifier: str | None = None
     dead_letter_config: DeadLetterConfig | None = None
-    log_config: dict[str, Any] | None = None
+    log_config: LogConfig | None = None
     tags: list[Tag] | None = None
 
 
@@ -80,7 +88,7 @@ class UpdateEventBusRequest(_Shape, frozen=True):
     description: str | None = None
     kms_key_identifier: str | None = None
     dead_letter_config: DeadLetterConfig | None = None
-    log_config: dict[str, Any] | None = None
+    log_config: LogConfig | None = None
 
 
 class DeleteEventBusRequest(_Shape, frozen=True):

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from eventcore import limits
-from eventcore.api.events_buses import bus_named, read_token, tags_of, write_token
-from eventcore.api.events_faults import check_length, check_limit, constraint_failed, required
-from eventcore.api.events_faults import unsupported as unsupported_fault
+from eventcore.api.events_address import bus_named
+from eventcore.api.events_constraints import (
+    check_arn,
+    check_count,
+    check_length,
+    check_limit,
+    check_name,
+    check_path_name,
+    required,
+    unsupported,
+)
+from eventcore.api.events_pages import read_token, write_token
 from eventcore.api.events_requests import (
     DeadLetterConfig,
     DeleteRuleRequest,
@@ -23,7 +32,9 @@ from eventcore.api.events_requests import (
     RemoveTargetsRequest,
     TargetShape,
 )
+from eventcore.api.events_tags import tags_of
 from eventcore.api.operation import Call
+from eventcore.arn import parse_arn
 from eventcore.buses.bus import EventBus, RuleSpec, TargetFailure
 from eventcore.buses.rule import ENABLED, RuleRecord, Target, check_target
 from eventcore.buses.transformer import InputTransformer
@@ -44,22 +55,21 @@ __all__ = [
 ]
 
 EMPTY: Final = b"{}"
-_UNSUPPORTED_PARAMETERS: Final = (
-    "kinesis_parameters",
-    "run_command_parameters",
-    "ecs_parameters",
-    "batch_parameters",
-    "http_parameters",
-    "redshift_data_parameters",
-    "sage_maker_pipeline_parameters",
-    "app_sync_parameters",
-)
+_UNSUPPORTED_PARAMETERS: Final = {
+    "kinesis_parameters": "KinesisParameters",
+    "run_command_parameters": "RunCommandParameters",
+    "ecs_parameters": "EcsParameters",
+    "batch_parameters": "BatchParameters",
+    "http_parameters": "HttpParameters",
+    "redshift_data_parameters": "RedshiftDataParameters",
+    "sage_maker_pipeline_parameters": "SageMakerPipelineParameters",
+    "app_sync_parameters": "AppSyncParameters",
+}
 
 
 def put_rule(call: Call, request: PutRuleRequest) -> bytes:
     """Creates a rule or replaces its settings; its targets stay."""
-    name = required("name", request.name)
-    bus = bus_named(call, request.event_bus_name)
+    name = _rule_name("name", request.name)
     spec = RuleSpec(
         pattern=request.event_pattern,
         schedule=request.schedule_expression,
@@ -68,44 +78,49 @@ def put_rule(call: Call, request: PutRuleRequest) -> bytes:
         role_arn=request.role_arn,
         tags=tags_of(request.tags),
     )
+    bus = bus_named(call, request.event_bus_name)
     arn = call.engine.run(bus, bus.put_rule(name, spec))
     return encode_json({"RuleArn": arn})
 
 
 def delete_rule(call: Call, request: DeleteRuleRequest) -> bytes:
     """Deletes a rule that has no targets."""
+    name = _rule_name("name", request.name)
     bus = bus_named(call, request.event_bus_name)
-    call.engine.run(bus, bus.delete_rule(required("name", request.name)))
+    call.engine.run(bus, bus.delete_rule(name))
     return EMPTY
 
 
 def enable_rule(call: Call, request: EnableRuleRequest) -> bytes:
     """Lets events reach a rule again."""
+    name = _rule_name("name", request.name)
     bus = bus_named(call, request.event_bus_name)
-    call.engine.run(bus, bus.enable_rule(required("name", request.name)))
+    call.engine.run(bus, bus.enable_rule(name))
     return EMPTY
 
 
 def disable_rule(call: Call, request: DisableRuleRequest) -> bytes:
     """Keeps events from a rule."""
+    name = _rule_name("name", request.name)
     bus = bus_named(call, request.event_bus_name)
-    call.engine.run(bus, bus.disable_rule(required("name", request.name)))
+    call.engine.run(bus, bus.disable_rule(name))
     return EMPTY
 
 
 def describe_rule(call: Call, request: DescribeRuleRequest) -> bytes:
     """A rule's settings."""
+    name = _rule_name("name", request.name)
     bus = bus_named(call, request.event_bus_name)
-    record = bus.rule(required("name", request.name))
+    record = bus.rule(name)
     return encode_json(_shown(bus, record) | {"CreatedBy": call.account})
 
 
 def list_rules(call: Call, request: ListRulesRequest) -> bytes:
     """A page of a bus's rules, by name."""
-    check_length("namePrefix", request.name_prefix, 1, limits.RULE_NAME_CHARACTERS_MAX)
+    check_name("namePrefix", request.name_prefix, limits.RULE_NAME_CHARACTERS_MAX)
     limit = check_limit(request.limit)
-    bus = bus_named(call, request.event_bus_name)
     after = read_token(request.next_token)
+    bus = bus_named(call, request.event_bus_name)
     page = bus.list_rules(request.name_prefix or "", after=after, limit=limit + 1)
     answer: dict[str, Any] = {"Rules": [_shown(bus, record) for record in page[:limit]]}
     if len(page) > limit:
@@ -118,13 +133,20 @@ def list_rule_names_by_target(call: Call, request: ListRuleNamesByTargetRequest)
     target_arn = required("targetArn", request.target_arn)
     check_length("targetArn", target_arn, 1, limits.ARN_CHARACTERS_MAX)
     limit = check_limit(request.limit)
-    bus = bus_named(call, request.event_bus_name)
     after = read_token(request.next_token)
+    bus = bus_named(call, request.event_bus_name)
     names = bus.rule_names_by_target(target_arn, after=after, limit=limit + 1)
     answer: dict[str, Any] = {"RuleNames": names[:limit]}
     if len(names) > limit:
         answer["NextToken"] = write_token(names[limit - 1])
     return encode_json(answer)
+
+
+def _rule_name(member: str, name: str | None) -> str:
+    """The name of a rule, given in `member`. Raises the fault for what is none."""
+    name = required(member, name)
+    check_name(member, name, limits.RULE_NAME_CHARACTERS_MAX)
+    return name
 
 
 def _shown(bus: EventBus, record: RuleRecord) -> dict[str, Any]:
@@ -147,13 +169,13 @@ def _shown(bus: EventBus, record: RuleRecord) -> dict[str, Any]:
 
 def put_targets(call: Call, request: PutTargetsRequest) -> bytes:
     """Adds targets to a rule, or replaces those of the same id."""
-    rule = required("rule", request.rule)
+    rule = _rule_name("rule", request.rule)
     shapes = required("targets", request.targets)
-    if not shapes:
-        raise constraint_failed("targets", [], "Member must have length greater than or equal to 1")
+    check_count("targets", shapes, 1, limits.LIST_ENTRIES_MAX)
     bus = bus_named(call, request.event_bus_name)
     bus.rule(rule)
-    targets = [_target(number, shape, call.region) for number, shape in enumerate(shapes, 1)]
+    region = parse_arn(bus.arn).region
+    targets = [_target(number, shape, region) for number, shape in enumerate(shapes, 1)]
     for target in targets:
         call.engine.router.check_target(target.arn)
     failures = call.engine.run(bus, bus.put_targets(rule, targets))
@@ -162,20 +184,22 @@ def put_targets(call: Call, request: PutTargetsRequest) -> bytes:
 
 def remove_targets(call: Call, request: RemoveTargetsRequest) -> bytes:
     """Removes targets from a rule; an id that it does not have is a failed entry."""
-    rule = required("rule", request.rule)
+    rule = _rule_name("rule", request.rule)
     ids = required("ids", request.ids)
-    if not ids:
-        raise constraint_failed("ids", [], "Member must have length greater than or equal to 1")
+    check_count("ids", ids, 1, limits.LIST_ENTRIES_MAX)
+    for number, target_id in enumerate(ids, 1):
+        check_name(f"ids.{number}.member", target_id, limits.TARGET_ID_CHARACTERS_MAX)
     bus = bus_named(call, request.event_bus_name)
     return _answer(call.engine.run(bus, bus.remove_targets(rule, ids)))
 
 
 def list_targets_by_rule(call: Call, request: ListTargetsByRuleRequest) -> bytes:
     """A page of a rule's targets, by id."""
+    rule = _rule_name("rule", request.rule)
     limit = check_limit(request.limit)
-    bus = bus_named(call, request.event_bus_name)
-    record = bus.rule(required("rule", request.rule))
     after = read_token(request.next_token)
+    bus = bus_named(call, request.event_bus_name)
+    record = bus.rule(rule)
     targets = sorted((t for t in record.targets if t.id > after), key=lambda target: target.id)
     answer: dict[str, Any] = {"Targets": [_shown_target(target) for target in targets[:limit]]}
     if len(targets) > limit:
@@ -193,10 +217,11 @@ def _answer(failures: tuple[TargetFailure, ...]) -> bytes:
 
 def _target(number: int, shape: TargetShape, region: str) -> Target:
     """The target of a request's entry; a fault names the entry by its number, as AWS does."""
-    for parameter in _UNSUPPORTED_PARAMETERS:
+    for parameter, member in _UNSUPPORTED_PARAMETERS.items():
         if getattr(shape, parameter) is not None:
-            raise unsupported_fault(f"the target parameter {parameter}")
+            raise unsupported(f"targets with {member}")
     place = f"targets.{number}.member"
+    check_length(f"{place}.roleArn", shape.role_arn, 1, limits.ARN_CHARACTERS_MAX)
     retry = shape.retry_policy
     age_seconds = retry.maximum_event_age_in_seconds if retry else None
     target = Target(
@@ -207,7 +232,7 @@ def _target(number: int, shape: TargetShape, region: str) -> Target:
         transformer=_transformer(place, shape.input_transformer),
         role_arn=shape.role_arn,
         group_id=shape.sqs_parameters.message_group_id if shape.sqs_parameters else None,
-        dead_letter_arn=_dead_letter(shape.dead_letter_config),
+        dead_letter_arn=_dead_letter(place, shape.dead_letter_config),
         retries_max=retry.maximum_retry_attempts if retry else None,
         age_ms_max=None if age_seconds is None else age_seconds * 1000,
     )
@@ -222,12 +247,19 @@ def _target(number: int, shape: TargetShape, region: str) -> Target:
 def _transformer(place: str, shape: InputTransformerShape | None) -> InputTransformer | None:
     if shape is None:
         return None
-    template = required(f"{place}.inputTransformer.inputTemplate", shape.input_template)
-    return InputTransformer(template, shape.input_paths_map or {})
+    place = f"{place}.inputTransformer"
+    template = required(f"{place}.inputTemplate", shape.input_template)
+    paths = shape.input_paths_map or {}
+    for name in paths:
+        check_path_name(f"{place}.inputPathsMap", name)
+    return InputTransformer(template, paths)
 
 
-def _dead_letter(config: DeadLetterConfig | None) -> str | None:
-    return None if config is None else config.arn
+def _dead_letter(place: str, config: DeadLetterConfig | None) -> str | None:
+    if config is None:
+        return None
+    check_arn(f"{place}.deadLetterConfig.arn", config.arn)
+    return config.arn
 
 
 def _shown_target(target: Target) -> dict[str, Any]:

@@ -88,25 +88,8 @@ class Seat:
         self.is_waited_for = False
 
 
-@final
-class _FutureReply:
-    """A coroutine of the embedding program that waits for durability."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: asyncio.Future[None]) -> None:
-        self.future = future
-
-    def commit(self, payload: Any) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
-
-    def fail(self, error: EventcoreError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
 _Waiting = list[tuple[Reply, Any]]
+_Barriers = list[asyncio.Future[None]]
 
 
 @final
@@ -139,8 +122,10 @@ class Host:
         self._seats: dict[Machine, Seat] = {}
         self._open = Batch()
         self._open_waiting: _Waiting = []
+        self._open_barriers: _Barriers = []
         self._flying: Batch | None = None
         self._flying_waiting: _Waiting = []
+        self._flying_barriers: _Barriers = []
         self._flown_at = 0.0
         self._number = 1
         self._durable = 0
@@ -165,7 +150,7 @@ class Host:
         """
         if self._refusal is not None:
             raise type(self._refusal)(str(self._refusal))
-        if self.is_full:
+        if len(self._open.rows) > limits.BATCH_ROWS_MAX:
             raise StoreUnavailable(
                 "more changes are waiting for the disk than BATCH_ROWS_MAX; try again"
             )
@@ -235,8 +220,12 @@ class Host:
         """
         if not self._holds or self._horizon <= self._durable:
             return None
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.hold(_FutureReply(future), None)
+        assert self._loop is not None
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self._horizon == self._number:
+            self._open_barriers.append(future)
+        else:
+            self._flying_barriers.append(future)
         return future
 
     def read(self, seat: Seat, keys: Sequence[int]) -> list[bytes | None]:
@@ -323,6 +312,11 @@ class Host:
 
     # Commit
 
+    @property
+    def _has_staged(self) -> bool:
+        """Whether the open batch holds anything: changes, or somebody who waits for its turn."""
+        return bool(len(self._open) or self._open_waiting or self._open_barriers)
+
     def _schedule_flush(self) -> None:
         if not self._is_flush_scheduled and self._loop is not None:
             self._is_flush_scheduled = True
@@ -339,7 +333,7 @@ class Host:
             woken, self._woken = self._woken, []
             for seat in dict.fromkeys(woken):
                 self._on_wake(seat)
-        if self._flying is None and (len(self._open) or self._open_waiting):
+        if self._flying is None and self._has_staged:
             self._append()
 
     def _follow_up(self) -> None:
@@ -357,7 +351,8 @@ class Host:
     def _append(self) -> None:
         batch, self._open = self._open, Batch()
         self._flying, self._flying_waiting = batch, self._open_waiting
-        self._open_waiting = []
+        self._flying_barriers = self._open_barriers
+        self._open_waiting, self._open_barriers = [], []
         self._number += 1
         self._flown_at = perf_counter()
         self._store.append(batch, self._appended)
@@ -372,11 +367,15 @@ class Host:
             self._fail(error)
             return
         waiting, self._flying_waiting = self._flying_waiting, []
+        barriers, self._flying_barriers = self._flying_barriers, []
         self._flying = None
         self._durable = self._number - 1
         for reply, payload in waiting:
             reply.commit(payload)
-        if len(self._open) or self._open_waiting or self._woken:
+        for barrier in barriers:
+            if not barrier.done():
+                barrier.set_result(None)
+        if self._has_staged or self._woken:
             self._schedule_flush()
         elif self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
@@ -387,12 +386,16 @@ class Host:
         log.error(COMMIT_FAILED, error=str(error))
         is_closing = isinstance(self._refusal, BrokerClosed)
         waiting = self._flying_waiting + self._open_waiting
+        barriers = self._flying_barriers + self._open_barriers
         self._refusal = (
             self._refusal if is_closing else StoreUnavailable(f"recovering from: {error}")
         )
         self._drop()
         for reply, _ in waiting:
             reply.fail(error)
+        for barrier in barriers:
+            if not barrier.done():
+                barrier.set_exception(error)
         if is_closing:
             if self._idle is not None and not self._idle.done():
                 self._idle.set_result(None)
@@ -400,8 +403,8 @@ class Host:
             self._recovery = asyncio.get_running_loop().create_task(self._recover())
 
     def _drop(self) -> None:
-        self._open, self._open_waiting = Batch(), []
-        self._flying, self._flying_waiting = None, []
+        self._open, self._open_waiting, self._open_barriers = Batch(), [], []
+        self._flying, self._flying_waiting, self._flying_barriers = None, [], []
         self._durable = self._number
         self._number += 1
         self._seats.clear()
@@ -496,7 +499,7 @@ class Host:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._timer_ms = None, NEVER
-        if not self.is_durable or self._open_waiting:
+        if self._flying is not None or self._has_staged:
             self._idle = asyncio.get_running_loop().create_future()
             self._schedule_flush()
             await self._idle

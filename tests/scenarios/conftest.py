@@ -1,4 +1,4 @@
-"""`pytest tests/scenarios --rewrite` writes what the engine does into the scripts: review the diff."""
+"""`pytest tests/scenarios --rewrite` writes what the engine does into the scripts."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Times are 500ms, 5s, 3min, 12h, 4d. Commands:
     event SOURCE DETAIL                  puts an event
     hold                                 commits wait from now on
     commit                               the waiting commit gets through, and later ones do
-    fail before|after                    the waiting commit fails, without or with having got through
+    fail before|after                    the waiting commit fails, lost or durable all the same
     crash [before|after]                 the process dies; a new one opens the store
     wait                                 nothing; time passes
 
@@ -142,7 +142,7 @@ class _Player:
         await (turn() if self._is_holding else self.rig.settle())
 
     def _changes(self) -> list[str]:
-        """The counts of the queues that changed. Looking is no request: it must wait for nothing."""
+        """The counts of the queues that changed. Looking is no request and waits for nothing."""
         if not self.rig.engine.is_ready:
             return ["(no requests are taken)"]
         counts = {}
@@ -192,20 +192,18 @@ class _Player:
 
         self._request(call)
 
-    async def _receive(self, name: str, count: str = "10", timeout: str | None = None) -> None:
-        request = _receive_request(count, timeout)
+    async def _receive(self, name: str, count: str = "10", **options: str) -> None:
+        request = _receive_request(count, **options)
         self._request(lambda e: e.receive(e.queue(PREFIX + name), request), self._show_messages)
 
-    async def _poll(
-        self, name: str, wait: str = "20s", count: str = "10", timeout: str | None = None
-    ) -> None:
+    async def _poll(self, name: str, wait: str = "20s", count: str = "10", **options: str) -> None:
         engine = self.rig.engine
         answer = _Answer(self, self.command, self._show_messages)
         try:
             engine.begin()
             engine.receive_when_ready(
                 engine.queue(PREFIX + name),
-                _receive_request(count, timeout),
+                _receive_request(count, **options),
                 _ms(wait),
                 lambda messages: engine.hold(answer, messages),
                 answer.fail,
@@ -216,10 +214,10 @@ class _Player:
     async def _delete(self, name: str, handle: str) -> None:
         self._request(lambda e: e.delete(e.queue(PREFIX + name), self._handles[handle]))
 
-    async def _change(self, name: str, handle: str, timeout: str) -> None:
+    async def _change(self, name: str, handle: str, duration: str) -> None:
         def call(engine: Engine) -> None:
             queue = engine.queue(PREFIX + name)
-            engine.change_visibility(queue, self._handles[handle], _ms(timeout))
+            engine.change_visibility(queue, self._handles[handle], _ms(duration))
 
         self._request(call)
 
@@ -233,9 +231,7 @@ class _Player:
         self._request(lambda e: e.delete_queue(PREFIX + name))
 
     async def _rule(self, name: str, pattern: str, *queues: str) -> None:
-        targets = [
-            Target(id=queue, arn=PREFIX + queue, input_path="$.detail") for queue in queues
-        ]
+        targets = [Target(id=queue, arn=PREFIX + queue, input_path="$.detail") for queue in queues]
 
         def call(engine: Engine) -> None:
             bus = engine.find(BUS) or engine.create_bus(BUS, BusSpec())
@@ -283,5 +279,5 @@ def _spec(settings: dict[str, str]) -> QueueSpec:
     return QueueSpec(**given, redrive=redrive)  # type: ignore[arg-type]
 
 
-def _receive_request(count: str, timeout: str | None) -> ReceiveRequest:
+def _receive_request(count: str, timeout: str | None = None) -> ReceiveRequest:
     return ReceiveRequest(int(count), None if timeout is None else _ms(timeout))

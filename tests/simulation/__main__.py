@@ -1,4 +1,4 @@
-"""`python -m tests.simulation [--seed N | --seeds A-B] [--steps N] [--trace]`: replays a seed exactly."""
+"""`python -m tests.simulation [--seed N | --seeds A-B] [--steps N] [--trace]`: replays seeds."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ Rules:
   moment it is made, because whatever is acknowledged later stands behind it in the journal.
 - A call whose answer did not arrive (failed commit, crash) may or may not have happened. Its
   messages are `unsure` until the reload has shown which.
-- A message that is there is in exactly one queue; its receives count up by one; nobody gets it while
-  it is invisible; what is deleted stays away. The first breach is an AssertionError.
+- A message that is there is in exactly one queue; its receives count up by one; nobody gets it
+  while it is invisible; what is deleted stays away. The first breach is an AssertionError.
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ class Ledger:
         handle is the latest, and the engine is believed.
         """
         was_there = record.is_there
-        if record.is_handle_known and handle == record.handle:
-            record.is_there = False
-        elif not record.is_handle_known and is_gone:
+        if (handle == record.handle) if record.is_handle_known else is_gone:
             record.is_there = False
         return [record] if was_there and not record.is_there else []
 

@@ -87,9 +87,7 @@ class World:
 
     def _new_engine(self) -> Engine:
         ids = SeededIds(self.chance.randrange(1 << 30))
-        return Engine(
-            self.store, clock=self.clock, ids=ids, memory_bytes_max=self.memory_bytes_max
-        )
+        return Engine(self.store, clock=self.clock, ids=ids, memory_bytes_max=self.memory_bytes_max)
 
     async def run(self, steps: int) -> None:
         """So many random steps, then the end: everything that is there must be receivable."""
@@ -326,7 +324,9 @@ class World:
         for queue in self._queues():
             seat = self.engine.host.seat_of(queue)
             for number, entry in queue._entries.items():
-                (row,) = [entry.record or self.engine.host.read(seat, [row_key(MESSAGE, number)])[0]]
+                (row,) = [
+                    entry.record or self.engine.host.read(seat, [row_key(MESSAGE, number)])[0]
+                ]
                 assert row is not None, "a message in memory has no row"
                 body = decode_message(row).body
                 assert body not in places, f"{body} is in two queues"

@@ -121,7 +121,9 @@ class Driver:
     def tick_all(self, limit: int = 1_000) -> int:
         """Ticks as a host does, until nothing is due. How many ticks it took."""
         ticks = 0
-        while (deadline_ms := self.queue.next_deadline()) is not None and deadline_ms <= self.now_ms:
+        while (
+            deadline_ms := self.queue.next_deadline()
+        ) is not None and deadline_ms <= self.now_ms:
             self.tick(limit)
             ticks += 1
             assert ticks < 100_000, "ticks come to no end"

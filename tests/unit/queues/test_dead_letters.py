@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from eventcore.errors import InvalidParameter, InvalidReceiptHandle
@@ -10,12 +12,12 @@ from eventcore.queues.queue_spec import QueueSpec, RedrivePolicy
 from tests.unit.queues.driver import ARN, DEAD_ARN, MINUTE_MS, START_MS, Driver
 
 
-def with_redrive(receives_max: int = 2, **spec: int) -> Driver:
+def with_redrive(receives_max: int = 2, **spec: Any) -> Driver:
     policy = RedrivePolicy(DEAD_ARN, receives_max)
     return Driver(QueueSpec(visibility_timeout_ms=1_000, redrive=policy, **spec))
 
 
-def dead(**spec: int) -> Driver:
+def dead(**spec: Any) -> Driver:
     return Driver(QueueSpec(**spec), arn=DEAD_ARN, seed=2)
 
 

@@ -1,4 +1,4 @@
-"""Deadlines against a dict, on random additions, removals and times; and the bounds of its memory."""
+"""Deadlines against a dict, on random additions, removals and times; and their memory's bounds."""
 
 from __future__ import annotations
 

@@ -19,9 +19,10 @@ def test_a_handle_opens_to_what_it_was_made_of(number, token):
 
 
 @given(st.text())
-def test_any_text_is_opened_or_refused(text):
-    with pytest.raises(InvalidReceiptHandle):
+def test_any_text_is_refused(text):
+    with pytest.raises(InvalidReceiptHandle) as caught:
         open_handle(TAG, text)
+    assert caught.value.handle == text
 
 
 @given(st.integers(0, len(HANDLE) - 1), st.characters())
@@ -29,10 +30,9 @@ def test_a_handle_with_one_character_changed_is_refused_or_has_another_content(a
     changed = HANDLE[:at] + character + HANDLE[at + 1 :]
     try:
         number, token = open_handle(TAG, changed)
-    except InvalidReceiptHandle as error:
-        assert error.handle == changed
-    else:
-        assert 0 <= number < 2**64 and 0 < token < 2**64
+    except InvalidReceiptHandle:
+        return
+    assert 0 <= number < 2**64 and 0 < token < 2**64
 
 
 @pytest.mark.parametrize(

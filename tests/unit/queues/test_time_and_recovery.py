@@ -1,4 +1,4 @@
-"""Ticks, deadlines and restarts: time moves what is due, no earlier, no later, and rows are the whole truth."""
+"""Ticks, deadlines and restarts: time moves what is due in time, and rows are the whole truth."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def random_run(seed: int, steps: int = 60, **options: object) -> Driver:
                 driver.send(f"{chance.random()}", delay_ms=chance.choice([None, 0, 500, 3_000]))
             case 4 | 5 | 6:
                 timeout_ms = chance.choice([None, 0, 700, 50_000])
-                handles += [m.receipt_handle for m in driver.receive(chance.randint(1, 10), timeout_ms)]
+                handles += [
+                    m.receipt_handle for m in driver.receive(chance.randint(1, 10), timeout_ms)
+                ]
             case 7 | 8 if handles:
                 driver.delete(handles.pop(chance.randrange(len(handles))))
             case 9 if chance.random() < 0.1:
@@ -102,7 +104,9 @@ def test_replaying_every_mutation_even_twice_gives_the_same_queue(seed):
 def test_a_tick_takes_no_more_steps_than_its_limit(seed, limit):
     driver = random_run(seed)
     driver.after(MINUTE_MS)
-    while (deadline_ms := driver.queue.next_deadline()) is not None and deadline_ms <= driver.now_ms:
+    while (
+        deadline_ms := driver.queue.next_deadline()
+    ) is not None and deadline_ms <= driver.now_ms:
         before = hidden(driver)
         outcome = driver.tick(limit)
         assert len(outcome.mutations) <= 2 * limit + 1, "two rows per message and the purge's mark"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -83,9 +83,12 @@ class Rig:
             self.clock,
             route=self.effects.append,
             rebuild=self._rebuild,
-            on_wake=lambda seat: self.on_wake(seat),
+            on_wake=self._wake,
             on_loaded=lambda: setattr(self, "loads", self.loads + 1),
         )
+
+    def _wake(self, seat: Seat) -> None:
+        self.on_wake(seat)
 
     def _rebuild(self) -> Callable[[int, int, bytes], None]:
         self.registers = {}
@@ -127,12 +130,12 @@ async def turn() -> None:
 
 
 @pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
+async def rig() -> Rig:
     rig = Rig()
     await rig.store.open()
     await rig.host.load()
     await turn()
-    yield rig
+    return rig
 
 
 # Replies

@@ -19,7 +19,9 @@ class Line:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.watched: list[tuple[str, bool]] = []
-        self.waiters = Waiters(self.clock, self.clock, lambda arn, on: self.watched.append((arn, on)))
+        self.waiters = Waiters(
+            self.clock, self.clock, lambda arn, on: self.watched.append((arn, on))
+        )
         self.stock: dict[str, int] = {}
         self.served: list[str] = []
         self.expired: list[str] = []
@@ -134,7 +136,11 @@ def test_a_cancelled_long_poll_is_never_answered(line):
 def test_one_expiry_may_cancel_another_of_the_same_moment(line):
     """A connection that is closed by its first answer."""
     waiters: list[Waiter] = []
-    line.waiters.add("q", REQUEST, 1_000, lambda: False, lambda: waiters[0].cancel())
+
+    def cancel_first() -> None:
+        waiters[0].cancel()
+
+    line.waiters.add("q", REQUEST, 1_000, lambda: False, cancel_first)
     waiters.append(line.wait("cancelled", 1_000))
     line.wait("other", 1_000)
     line.clock.advance(1_000)
@@ -142,7 +148,7 @@ def test_one_expiry_may_cancel_another_of_the_same_moment(line):
 
 
 def test_a_served_long_poll_may_begin_the_next_one_at_once(line):
-    rounds = []
+    rounds: list[int] = []
 
     def serve() -> bool:
         rounds.append(len(rounds))
