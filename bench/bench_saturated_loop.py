@@ -79,7 +79,7 @@ def main() -> None:
     for _ in range(options.repeat):
         for committer in committers:
             for readers in (0, READERS):
-                print(uvloop.run(run(committer, readers, options.seconds)), flush=True)  # noqa: T201
+                print(uvloop.run(run(committer, readers, options.seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """boto3 against the daemon: only `endpoint_url` differs from AWS.
 
-    eventcore serve &
-    python examples/boto3_client.py             (pip install boto3)
-    python examples/boto3_client.py http://127.0.0.1:4566
+eventcore serve &
+python examples/boto3_client.py             (pip install boto3)
+python examples/boto3_client.py http://127.0.0.1:4566
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(endpoint_url: str) -> int:
             for delay in (5, 75, 130)
         ]
     )
-    delays = []
+    delays: list[int] = []
     while len(delays) < 2:
         answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
         for message in answer.get("Messages", []):

@@ -1,6 +1,7 @@
 """A durable queue with a handler, inside one program.
 
-Run it twice: jobs that were sent but not handled when the program ended are handled by the next run.
+Run it twice on the same file: jobs sent but not handled when the program ended are handled
+by the next run.
 
     python examples/embedded_queue.py
 """

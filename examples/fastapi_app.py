@@ -1,9 +1,10 @@
 """A FastAPI application with a durable job queue: the broker lives as long as the application.
 
     uvicorn examples.fastapi_app:app        (pip install fastapi uvicorn)
-    curl -X POST localhost:8000/orders -H 'content-type: application/json' -d '{"item": "tea"}'
+    curl localhost:8000/orders -H 'content-type: application/json' -d '{"item": "tea"}'
 
-`POST /orders` answers when the job is durable; the handler runs beside the application and drains at shutdown.
+`POST /orders` answers when the job is durable; the handler runs beside the application and drains
+at its shutdown.
 """
 
 from __future__ import annotations

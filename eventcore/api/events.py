@@ -1,7 +1,8 @@
 """Amazon EventBridge over AWS JSON 1.1: the table of its operations.
 
 Requests are in `events_requests`, what is checked of them in `events_constraints`; handlers are in
-`events_buses`, `events_rules`, `events_tags` and `events_put`, errors in `events_faults`. What is missing and what has no effect is listed in docs/coverage.md.
+`events_buses`, `events_rules`, `events_tags` and `events_put`, errors in `events_faults`. What is
+missing and what has no effect is listed in docs/coverage.md.
 """
 
 from __future__ import annotations

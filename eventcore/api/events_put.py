@@ -76,10 +76,12 @@ def _drop(call: Call, arn: str, entry: EventEntry) -> EventResult:
 
 
 def _entry(number: int, shape: PutEventsRequestEntry) -> EventEntry:
-    place = f"entries.{number}.member"
-    check_put_address(f"{place}.eventBusName", shape.event_bus_name)
     trace_header = shape.trace_header
-    check_length(f"{place}.traceHeader", trace_header, 1, limits.TRACE_HEADER_CHARACTERS_MAX)
+    if shape.event_bus_name is not None:
+        check_put_address(f"entries.{number}.member.eventBusName", shape.event_bus_name)
+    if trace_header is not None:
+        name = f"entries.{number}.member.traceHeader"
+        check_length(name, trace_header, 1, limits.TRACE_HEADER_CHARACTERS_MAX)
     return EventEntry(
         shape.source or "",
         shape.detail_type or "",
@@ -133,6 +135,6 @@ def _event(text: str) -> dict[str, Any]:
         event = decode_json(text)
     except ValueError:
         event = None
-    if not isinstance(event, dict) or not _REQUIRED_MEMBERS <= event.keys():
+    if not isinstance(event, dict) or not event.keys() >= _REQUIRED_MEMBERS:
         raise validation("Parameter Event is not valid.")
     return event

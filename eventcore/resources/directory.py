@@ -4,8 +4,8 @@ Rules of this file:
 
 - The directory is component 0, so it comes back first in recovery and says what the other
   components are.
-- A component number is given once and never again: rows that a deleted resource left behind can not
-  be taken for somebody else's.
+- A component number is not given again while its row is here, which is until all rows of the
+  component are trimmed: what a deleted resource left behind is never taken for somebody else's.
 - A deleted resource stays in the directory as retired until its rows are trimmed (the runtime does
   that in slices) and AWS's cool-down for its name is over.
 """

@@ -27,6 +27,7 @@ from eventcore.buses.bus import EventBus, EventEntry, RuleSpec, Target
 from eventcore.buses.bus_spec import BusSpec
 from eventcore.buses.event import refusal_of
 from eventcore.clock import Clock
+from eventcore.connect import TargetFactory
 from eventcore.codec import decode_json, encode_json
 from eventcore.errors import AlreadyExists, InvalidParameter, NotFound
 from eventcore.ids import IdSource, format_uuid
@@ -344,15 +345,17 @@ async def open_broker(
     clock: Clock | None = None,
     ids: IdSource | None = None,
     store: Store | None = None,
-    connectors: Connectors | None = None,
+    connectors: Mapping[str, TargetFactory] | None = None,
+    connector_options: Mapping[str, Mapping[str, str]] | None = None,
 ) -> AsyncIterator[Broker]:
     """Opens a broker on a file, or in memory when `path` is None.
 
     durability: "full" (default; acknowledged means fsynced), "relaxed" (fsynced within 100 ms; a
     kill loses nothing, a power cut at most that much). committer: "inline" commits on the event
     loop, "writer" in a process of its own. strictness: "relaxed", or "aws" with AWS's account
-    quotas. `store` takes any store of your own instead. `connectors` serve the targets outside, by
-    default those that are installed.
+    quotas. `store` takes any store of your own instead. `connectors` are the factories of
+    targets outside, by URL scheme; by default those that are installed (see eventcore.connect).
+    `connector_options` are their options, by the beginning of the URL ("https://example.org/").
 
     Raises StoreLocked, StoreTooNew, StoreCorrupt, StoreUnavailable.
     """
@@ -362,7 +365,7 @@ async def open_broker(
         "ids": ids,
         "quotas": quotas_for(strictness),
         "memory_bytes_max": memory_bytes_max,
-        "connectors": connectors,
+        "connectors": Connectors(connectors, connector_options),
         "drain_ms": drain_ms,
     }
     async with Engine.open(chosen, **options) as engine:

@@ -459,6 +459,8 @@ class Host:
             self._set_timer(deadline_ms)
 
     def _set_timer(self, deadline_ms: int) -> None:
+        if isinstance(self._refusal, BrokerClosed):
+            return  # what falls due now is done after the next start
         if self._timer is not None:
             self._timer.cancel()
         self._timer_ms = deadline_ms

@@ -13,7 +13,6 @@ import eventcore
 from eventcore.arn import bus_arn
 from eventcore.buses.bus import Target
 from eventcore.runtime.broker import Event
-from eventcore.runtime.connectors import Connectors
 from eventcore_connectors.webhook import webhook_target
 
 
@@ -55,12 +54,14 @@ async def endpoint():
     await runner.cleanup()
 
 
-def connectors():
-    return Connectors({"http": webhook_target}, {"http://127.0.0.1": {"allow_private": "true"}})
+LOOPBACK = {
+    "connectors": {"http": webhook_target},
+    "connector_options": {"http://127.0.0.1": {"allow_private": "true"}},
+}
 
 
 async def test_events_reach_an_endpoint_each_with_an_id_of_its_own(endpoint, tmp_path):
-    async with eventcore.open(str(tmp_path / "e.db"), connectors=connectors()) as broker:
+    async with eventcore.open(str(tmp_path / "e.db"), **LOOPBACK) as broker:
         await broker.put_rule("hook", {"source": ["shop"]}, [endpoint.url])
         ids = await broker.put_events([Event("shop", "Placed", {"n": n}) for n in range(20)])
         await endpoint.wait_for(20)
@@ -70,7 +71,7 @@ async def test_events_reach_an_endpoint_each_with_an_id_of_its_own(endpoint, tmp
 
 async def test_a_failed_delivery_is_tried_again_with_the_same_id(endpoint):
     endpoint.statuses = [503]
-    async with eventcore.open(None, connectors=connectors()) as broker:
+    async with eventcore.open(None, **LOOPBACK) as broker:
         await broker.put_rule("hook", {"source": ["shop"]}, [endpoint.url])
         await broker.put_events([Event("shop", "Placed", {})])
         await endpoint.wait_for(2)
@@ -82,18 +83,18 @@ async def test_a_failed_delivery_is_tried_again_with_the_same_id(endpoint):
 async def test_what_was_not_delivered_is_delivered_after_a_restart(endpoint, tmp_path):
     path = str(tmp_path / "e.db")
     endpoint.statuses = [500]
-    async with eventcore.open(path, connectors=connectors()) as broker:
+    async with eventcore.open(path, **LOOPBACK) as broker:
         await broker.put_rule("hook", {"source": ["shop"]}, [endpoint.url])
         (event_id,) = await broker.put_events([Event("shop", "Placed", {})])
         await endpoint.wait_for(1)
-    async with eventcore.open(path, connectors=connectors()):
+    async with eventcore.open(path, **LOOPBACK):
         await endpoint.wait_for(2)
     assert [body["id"] for _, _, body in endpoint.requests] == [event_id] * 2
 
 
 async def test_a_rejected_delivery_arrives_in_the_dead_letter_queue(endpoint):
     endpoint.statuses = [404]
-    async with eventcore.open(None, connectors=connectors()) as broker:
+    async with eventcore.open(None, **LOOPBACK) as broker:
         dead = await broker.create_queue("dead")
         await broker.put_rule("hook", {"source": ["shop"]}, [endpoint.url])
         broker.engine.begin()

@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC110, ASYNC220, ASYNC240  (short reads and writes, in tests)
+# ruff: noqa: ASYNC220, ASYNC240  (short reads and writes, in tests)
 """What a store does with any file it is given: locked, newer, foreign, damaged, out of reach."""
 
 from __future__ import annotations

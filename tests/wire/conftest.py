@@ -1,8 +1,8 @@
 """The AWS API without a network: requests go to the dispatcher as objects.
 
-Two ways in: `wire` sends raw requests and shows raw answers; `sqs` and `sts` are real boto3 clients
-whose transport is replaced, so that requests are what an SDK sends, and answers pass its parsers
-and its MD5 checks.
+Two ways in: `wire` sends raw requests and shows raw answers; `sqs`, `events` and `sts` are real
+boto3 clients whose transport is replaced, so that requests are what an SDK sends, and answers pass
+its parsers and its MD5 checks.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ AUTHORIZATION = (
     b"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20231114/us-east-1/sqs/aws4_request, "
     b"SignedHeaders=host;x-amz-date;x-amz-target, Signature=00"
 )
+
+JSON_1_1_TARGETS = {"AWSEvents"}
 
 
 class Answer:
@@ -90,10 +92,11 @@ class Wire:
         return answer
 
     def call(self, operation: str, /, *, service: str = "AmazonSQS", **members: Any) -> Answer:
+        version = 1 if service in JSON_1_1_TARGETS else 0
         headers = {
             b"host": HOST.encode(),
             b"authorization": AUTHORIZATION,
-            b"content-type": b"application/x-amz-json-1.0",
+            b"content-type": b"application/x-amz-json-1.%d" % version,
             b"x-amz-target": f"{service}.{operation}".encode(),
         }
         return self.raw(json.dumps(members).encode(), headers)
@@ -165,6 +168,11 @@ def _bytes(value: str | bytes) -> bytes:
 @pytest.fixture
 def sqs(client: Callable[..., Any]) -> Any:
     return client("sqs")
+
+
+@pytest.fixture
+def events(client: Callable[..., Any]) -> Any:
+    return client("events")
 
 
 @pytest.fixture

@@ -96,7 +96,8 @@ class EngineRig:
     async def crash(self, *, is_durable: bool = False) -> EngineRig:
         """A new engine on what the store made durable; this one is never heard of again."""
         store = self.store.crash(is_durable=is_durable)
-        rig = EngineRig(store, ManualClock(self.clock.now_ms()), **self.options)  # type: ignore[arg-type]
+        clock = ManualClock(self.clock.now_ms())
+        rig = EngineRig(store, clock, **self.options)  # type: ignore[arg-type]
         return await rig.start()
 
     def request(self, call: Callable[[Engine], Any]) -> Answer:

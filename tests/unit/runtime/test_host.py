@@ -669,6 +669,21 @@ async def test_close_does_not_wait_for_work_that_time_makes(rig):
     assert register.ticks == []
 
 
+async def test_close_leaves_no_timer_behind(rig):
+    async def put_and_close() -> None:
+        rig.register(1).deadlines = [rig.clock.now_ms() + 10]
+        rig.put(1, 1)
+        await rig.host.close()
+
+    closing = asyncio.ensure_future(put_and_close())
+    await turn()
+    rig.store.commit()
+    await closing
+    rig.clock.advance(100)
+    await turn()
+    assert rig.register(1).ticks == [] and rig.store.appends == 1
+
+
 async def test_close_of_an_idle_host_is_immediate_and_may_be_repeated(rig):
     await rig.host.close()
     await rig.host.close()
