@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Final, Protocol, final
 
-__all__ = ["IdSource", "SystemIds", "format_uuid", "parse_uuid"]
+__all__ = ["IdSource", "SystemIds", "format_uuid"]
 
 _IDS_PER_POOL: Final = 512
 _POOL_BYTES: Final = 16 * _IDS_PER_POOL
@@ -72,11 +72,3 @@ def format_uuid(raw: bytes) -> str:
     """The 36 characters of a UUID of 16 bytes."""
     text = raw.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def parse_uuid(text: str) -> bytes:
-    """The 16 bytes of a UUID's text. Raises ValueError for anything else."""
-    raw = bytes.fromhex(text.replace("-", ""))
-    if len(raw) != 16:
-        raise ValueError(f"not a UUID: {text!r}")
-    return raw

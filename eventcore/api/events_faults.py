@@ -52,7 +52,9 @@ ERRORS: Final[ErrorMap] = {
     ),
     InvalidPattern: lambda e: Fault("InvalidEventPatternException", str(e)),
     InvalidParameter: _invalid_parameter,
-    UnsupportedOperation: lambda e: unsupported(f"{e.operation} {e.detail}".strip()),
+    UnsupportedOperation: lambda e: unsupported(
+        f"{e.operation} {e.detail}" if e.detail else f"the match type {e.operation}"
+    ),
     RequestError: lambda e: validation(str(e)),
 }
 """Core error -> EventBridge's fault."""

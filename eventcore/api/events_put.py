@@ -101,7 +101,7 @@ def _time_ms(seconds: float) -> int:
             CORAL + "SerializationException",
             f"Time must be in seconds from 1970 to the year 9999, and is {seconds}.",
         )
-    return round(seconds * 1000)
+    return int(seconds * 1000)
 
 
 def _answer(results: list[EventResult]) -> bytes:

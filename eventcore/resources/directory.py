@@ -52,6 +52,7 @@ class Directory:
         self._components: dict[str, int] = {}
         self._arns: list[str] = []
         self._retired: dict[str, int] = {}
+        self._retired_components: dict[int, ResourceRecord] = {}
         self._next_component = DIRECTORY_COMPONENT + 1
 
     def register(self, kind: str, arn: str, now_ms: int) -> Outcome[int]:
@@ -109,6 +110,7 @@ class Directory:
         record: ResourceRecord = mutation.record or _decode_resource(mutation.value)
         self._records[component] = record
         if record.retired_ms:
+            self._retired_components[component] = record
             self._retired[record.arn] = max(record.retired_ms, self._retired.get(record.arn, 0))
         else:
             self._components[record.arn] = component
@@ -119,6 +121,7 @@ class Directory:
         if record is None:
             return
         if record.retired_ms:
+            del self._retired_components[component]
             if self._retired.get(record.arn) == record.retired_ms:
                 del self._retired[record.arn]
         else:
@@ -139,7 +142,7 @@ class Directory:
 
     def retired(self) -> list[tuple[int, ResourceRecord]]:
         """All retired resources, with their components."""
-        return [(c, r) for c, r in self._records.items() if r.retired_ms]
+        return list(self._retired_components.items())
 
     def with_prefix(self, arn_prefix: str) -> list[str]:
         """The ARNs that begin so, sorted. Costs the length of the answer."""

@@ -27,8 +27,8 @@ from eventcore.buses.bus import EventBus, EventEntry, RuleSpec, Target
 from eventcore.buses.bus_spec import BusSpec
 from eventcore.buses.event import refusal_of
 from eventcore.clock import Clock
-from eventcore.connect import TargetFactory
 from eventcore.codec import decode_json, encode_json
+from eventcore.connect import TargetFactory
 from eventcore.errors import AlreadyExists, InvalidParameter, NotFound
 from eventcore.ids import IdSource, format_uuid
 from eventcore.limits import quotas_for

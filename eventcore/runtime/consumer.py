@@ -189,16 +189,22 @@ class Consumer:
             log.warning("settle_failed", queue=self.queue.name, error=str(error))
 
     async def _beat(self) -> None:
+        timeout_ms = self.queue.visibility_timeout_ms
         while True:
-            timeout_ms = max(1_000, self.queue.visibility_timeout_ms)
-            await self.queue.sleep(timeout_ms // HEARTBEATS_PER_TIMEOUT)
+            await self.queue.sleep(max(1_000, timeout_ms) // HEARTBEATS_PER_TIMEOUT)
+            try:
+                timeout_ms = self.queue.visibility_timeout_ms
+            except EventcoreError:
+                continue  # deleted, or being reloaded: nothing can be extended now
             for message in list(self._running.values()):
-                if message.receipt_handle not in self._running:
-                    continue
-                try:
-                    await message.extend(timeout_ms)
-                except EventcoreError as error:
-                    log.warning("visibility_not_extended", queue=self.queue.name, error=str(error))
+                if message.receipt_handle in self._running:
+                    await self._extend(message, max(1_000, timeout_ms))
+
+    async def _extend(self, message: Message, timeout_ms: int) -> None:
+        try:
+            await message.extend(timeout_ms)
+        except EventcoreError as error:
+            log.warning("visibility_not_extended", queue=self.queue.name, error=str(error))
 
 
 def _is_coroutine_function(handler: Handler) -> bool:

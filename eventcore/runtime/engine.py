@@ -26,7 +26,13 @@ from eventcore.arn import bus_arn, parse_arn, queue_arn
 from eventcore.buses.bus import EventBus, EventEntry, EventResult, RuleSpec, Target
 from eventcore.buses.bus_spec import BusSpec
 from eventcore.clock import Clock, SystemClock
-from eventcore.errors import AlreadyExists, EventcoreError, NotFound
+from eventcore.errors import (
+    AlreadyExists,
+    EventcoreError,
+    LimitExceeded,
+    NotFound,
+    StoreCorrupt,
+)
 from eventcore.ids import IdSource, SystemIds
 from eventcore.limits import RELAXED_QUOTAS, Quotas
 from eventcore.outboxes.outbox import Outbox
@@ -186,6 +192,10 @@ class Engine:
         """Notes that the request reads this machine's state."""
         self.host.look(machine)
 
+    def look_at_everything(self) -> None:
+        """Notes that the request may tell of any state; see Host.look_at_everything."""
+        self.host.look_at_everything()
+
     # Resources
 
     def find(self, arn: str) -> Any | None:
@@ -319,7 +329,13 @@ class Engine:
         `failed` is told when that request could not be made; without it the long poll ends empty.
         Waiters of a queue are served in the order they came.
         """
-        messages = self.receive(queue, request)
+        try:
+            messages = self.receive(queue, request)
+        except LimitExceeded:
+            if wait_ms <= 0:
+                raise
+            # AWS, "Amazon SQS message quotas": OverLimit is for short polls; a long poll waits.
+            messages = []
         if messages or wait_ms <= 0:
             done(messages)
             return None
@@ -343,6 +359,8 @@ class Engine:
             try:
                 self.begin()
                 received = self.receive(found, request)
+            except LimitExceeded:
+                return False  # still too many in flight; a deletion wakes us again
             except EventcoreError as error:
                 (failed or _ignore)(error)
                 return failed is not None
@@ -478,6 +496,13 @@ class Engine:
         return self._take_row
 
     def _take_row(self, component: int, key: int, value: bytes) -> None:
+        try:
+            self._apply_row(component, key, value)
+        except msgspec.DecodeError as error:
+            where = f"{self._store.path or 'the store'}: row {key} of component {component}"
+            raise StoreCorrupt(f"{where} can not be read ({error})") from error
+
+    def _apply_row(self, component: int, key: int, value: bytes) -> None:
         if component == DIRECTORY_COMPONENT:
             self._directory.apply(Mutation(key, value))
             return

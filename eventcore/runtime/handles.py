@@ -201,20 +201,22 @@ class Queue:
         If the waiting task is cancelled, what it may just have been given becomes visible again at
         once.
         """
+        if wait_ms is not None and not 0 <= wait_ms <= WAIT_MS_MAX:
+            raise InvalidParameter("wait_ms", f"Must be >= 0 and <= {WAIT_MS_MAX}.", wait_ms)
         engine = self._engine
         engine.begin()
         queue = engine.queue(self.arn)
         request = ReceiveRequest(messages_max, visibility_timeout_ms)
         received = engine.receive(queue, request)
         wait_ms = queue.spec.wait_ms if wait_ms is None else wait_ms
-        if not 0 <= wait_ms <= WAIT_MS_MAX:
-            raise InvalidParameter("wait_ms", f"Must be >= 0 and <= {WAIT_MS_MAX}.", wait_ms)
-        if received or not wait_ms:
-            barrier = engine.barrier()
-            if barrier is not None:
-                await barrier
-        else:
+        if not received and wait_ms:
             received = await self._wait(request, wait_ms)
+        elif (barrier := engine.barrier()) is not None:
+            try:
+                await barrier
+            except asyncio.CancelledError:
+                self._give_back(received)
+                raise
         return [Message(self, message) for message in received]
 
     async def _wait(self, request: ReceiveRequest, wait_ms: int) -> list[ReceivedMessage]:
@@ -232,17 +234,17 @@ class Queue:
             return await arrived
         except asyncio.CancelledError:
             waiter.cancel()
-            for message in given:
-                self._give_back(message)
+            self._give_back(given)
             raise
 
-    def _give_back(self, message: ReceivedMessage) -> None:
+    def _give_back(self, messages: list[ReceivedMessage]) -> None:
         try:
             self._engine.begin()
             queue = self._engine.queue(self.arn)
-            self._engine.change_visibility(queue, message.receipt_handle, 0)
+            for message in messages:
+                self._engine.change_visibility(queue, message.receipt_handle, 0)
         except EventcoreError:
-            return  # It comes back by itself when its visibility timeout is over.
+            return  # They come back by themselves when their visibility timeout is over.
 
     async def delete(self, receipt_handle: str) -> None:
         """Deletes a received message. An older handle of a message received again since does
@@ -322,6 +324,17 @@ class _Arrival:
 
 
 def _entry(
+    body: str, delay_ms: int | None, attributes: Attributes | None, group_id: str | None
+) -> SendEntry:
+    try:
+        return _encoded_entry(body, delay_ms, attributes, group_id)
+    except UnicodeEncodeError as error:
+        raise InvalidParameter(
+            "attributes", "Invalid characters found: lone surrogates."
+        ) from error
+
+
+def _encoded_entry(
     body: str, delay_ms: int | None, attributes: Attributes | None, group_id: str | None
 ) -> SendEntry:
     values = {name: _attribute(name, value) for name, value in (attributes or {}).items()}

@@ -305,10 +305,19 @@ class Host:
         """Whether more changes wait for the disk than may."""
         return len(self._open.rows) > limits.BATCH_ROWS_MAX
 
-    @property
-    def is_durable(self) -> bool:
-        """Whether everything staged so far is durable."""
-        return self._flying is None and not len(self._open)
+    def mark(self) -> int:
+        """A number that stands for everything staged so far; see `has_reached`."""
+        return self._number if self._has_staged else self._number - 1
+
+    def has_reached(self, mark: int) -> bool:
+        """Whether all that a mark stands for is durable."""
+        return mark <= self._durable
+
+    def look_at_everything(self) -> None:
+        """Makes the command's reply wait for all that is staged: for a refusal, of which nobody
+        noted which machine's state was its reason.
+        """
+        self._horizon = max(self._horizon, self.mark())
 
     # Commit
 
@@ -421,8 +430,8 @@ class Host:
             try:
                 await self._store.recover()
                 await self.load()
-            except StoreError as error:
-                log.warning("recovery_failed", error=str(error), retry_seconds=pause)
+            except Exception as error:  # noqa: BLE001  (whatever it is, trying again is all there is)
+                log.warning("recovery_failed", error=repr(error), retry_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RECOVERY_PAUSE_SECONDS_MAX)
             else:

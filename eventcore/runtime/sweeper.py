@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, Protocol, final
 
 from eventcore.clock import Clock, TimerHandle
-from eventcore.errors import EventcoreError
+from eventcore.errors import BrokerClosed, StoreError
 from eventcore.outcome import Outcome, Trim
 from eventcore.resources.directory import Directory
 from eventcore.runtime.timers import Timers
@@ -28,9 +28,12 @@ KEY_MAX: Final = (1 << 63) - 1
 class SweepHost(Protocol):
     """What the sweeper needs of the host."""
 
-    @property
-    def is_durable(self) -> bool:
-        """Whether nothing staged is waiting for its commit."""
+    def mark(self) -> int:
+        """A number that stands for everything staged so far."""
+        ...
+
+    def has_reached(self, mark: int) -> bool:
+        """Whether all that a mark stands for is durable."""
         ...
 
     def begin(self) -> int:
@@ -48,7 +51,9 @@ class SweepHost(Protocol):
 
 @final
 class Sweeper:
-    """Works on one retired component at a time, on a timer, when no commit is in flight."""
+    """Works on one retired component at a time, on a timer. What was staged before a slice is read
+    is durable by then, so rows that are not found are not there.
+    """
 
     def __init__(self, host: SweepHost, store: Store, clock: Clock, timers: Timers) -> None:
         self._host = host
@@ -57,12 +62,14 @@ class Sweeper:
         self._timers = timers
         self._timer: TimerHandle | None = None
         self._directory: Directory | None = None
+        self._mark = 0
 
     def start(self, directory: Directory) -> None:
         """Goes to work if the directory has anything retired. Call after each load, which makes a
         new directory and has ended the work, and after each deletion.
         """
         self._directory = directory
+        self._mark = self._host.mark()
         if self._timer is None and directory.retired():
             self._set_timer(PAUSE_MS)
 
@@ -81,12 +88,16 @@ class Sweeper:
         if directory is None:
             return
         pause_ms = PAUSE_MS
-        if self._host.is_durable:
+        if self._host.has_reached(self._mark):
             try:
                 now_ms = self._host.begin()
-            except EventcoreError:
+            except BrokerClosed:
                 return
-            pause_ms = self._sweep(directory, now_ms)
+            except StoreError:  # overloaded; or reloading, after which `start` is called again
+                pause_ms = COOL_DOWN_PAUSE_MS
+            else:
+                pause_ms = self._sweep(directory, now_ms)
+                self._mark = self._host.mark()
         if directory.retired():
             self._set_timer(pause_ms)
 

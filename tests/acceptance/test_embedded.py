@@ -20,8 +20,10 @@ from eventcore.errors import (
     MissingParameter,
     NotFound,
     StoreLocked,
+    StoreUnavailable,
 )
-from eventcore.testing import ManualClock
+from eventcore.stores.memory import MemoryStore
+from eventcore.testing import FaultyStore, ManualClock
 
 
 @pytest.fixture(params=["memory", "inline", "writer"])
@@ -308,3 +310,84 @@ async def test_one_event_reaches_all_targets_of_all_rules(broker: eventcore.Brok
     assert bodies[0].json() == bodies[1].json()
     assert bodies[0].json()["detail"] == {"total": 7}
     assert bodies[2].body == "7"
+
+
+async def test_a_refused_receive_takes_no_message(broker: eventcore.Broker) -> None:
+    queue = await broker.create_queue("orders")
+    await queue.send("tea")
+    with pytest.raises(InvalidParameter, match="wait_ms"):
+        await queue.receive(wait_ms=99_999)
+    assert (await queue.statistics()).visible == 1
+
+
+async def test_a_receive_cancelled_before_its_commit_gives_its_messages_back() -> None:
+    store = FaultyStore(MemoryStore(holds_replies=True))
+    async with eventcore.open(store=store) as broker:
+        queue = await broker.create_queue("orders")
+        await queue.send("tea")
+        store.hold()
+        receiving = asyncio.create_task(queue.receive())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+        store.release()
+        await until(lambda: broker.engine.host.has_reached(broker.engine.host.mark()))
+        assert [message.body for message in await queue.receive()] == ["tea"]
+
+
+async def test_deleting_a_queue_ends_its_consumer_and_nothing_else() -> None:
+    clock = ManualClock()
+    async with eventcore.open(clock=clock) as broker:
+        started, free, others = asyncio.Event(), asyncio.Event(), 0
+
+        @broker.queue("doomed", visibility_timeout_ms=30_000)
+        async def handle(message: eventcore.Message) -> None:
+            started.set()
+            await free.wait()
+
+        @broker.queue("other")
+        async def handle_other(message: eventcore.Message) -> None:
+            nonlocal others
+            others += 1
+
+        async with broker.running():
+            await (await broker.get_queue("doomed")).send("x")
+            await started.wait()
+            await broker.delete_queue("doomed")
+            await clock.run_for(60_000)
+            await (await broker.get_queue("other")).send("y")
+            await until(lambda: others == 1)
+            free.set()
+
+
+async def test_attributes_that_are_no_text_are_refused(broker: eventcore.Broker) -> None:
+    queue = await broker.create_queue("orders")
+    with pytest.raises(InvalidParameter, match="surrogates"):
+        await queue.send("tea", attributes={"size": "\ud800"})
+    with pytest.raises(InvalidParameter, match="surrogates"):
+        await queue.send("\ud800")
+    assert (await queue.statistics()).visible == 0
+
+
+async def test_a_failed_commit_fails_the_call_and_handlers_go_on() -> None:
+    store = FaultyStore(MemoryStore(holds_replies=True), {4: "fail_before", 6: "fail_after"})
+    async with eventcore.open(store=store) as broker:
+        done: set[str] = set()
+
+        @broker.queue("jobs", visibility_timeout_ms=1_000)
+        async def handle(message: eventcore.Message) -> None:
+            done.add(message.body)
+
+        async with broker.running():
+            queue = await broker.get_queue("jobs")
+            for number in range(10):
+                while True:
+                    try:
+                        await queue.send(str(number))
+                    except StoreUnavailable:
+                        await asyncio.sleep(0.01)
+                    else:
+                        break
+            await until(lambda: len(done) == 10)
+        assert store.appends > 6, "both faults have happened"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -54,7 +55,7 @@ async def endpoint():
     await runner.cleanup()
 
 
-LOOPBACK = {
+LOOPBACK: dict[str, Any] = {
     "connectors": {"http": webhook_target},
     "connector_options": {"http://127.0.0.1": {"allow_private": "true"}},
 }

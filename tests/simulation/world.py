@@ -364,7 +364,7 @@ class World:
             self.ledger.reloaded(contents)
         self._moved()
         self.ledger.compare(contents, self.clock.now_ms())
-        if self.engine.host.is_durable and self.store.pending is None:
+        if self.engine.host.has_reached(self.engine.host.mark()) and self.store.pending is None:
             self.ledger.durable()
             self._compare_with_rows()
 

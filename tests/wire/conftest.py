@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import boto3
@@ -19,6 +20,7 @@ from botocore.config import Config
 
 from eventcore.api.dispatch import Dispatcher
 from eventcore.runtime.engine import Engine
+from eventcore.stores.base import Store
 from eventcore.stores.memory import MemoryStore
 from eventcore.testing import ManualClock, SeededIds
 from eventcore.wire.http import HttpRequest
@@ -75,7 +77,10 @@ class Answer:
 class Wire:
     """A dispatcher on an engine in memory, with a manual clock."""
 
-    def __init__(self, engine: Engine, clock: ManualClock, bugs: list[BaseException]) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, clock: ManualClock, bugs: list[BaseException]
+    ) -> None:
+        self.store = store
         self.engine = engine
         self.clock = clock
         self.bugs = bugs
@@ -106,6 +111,12 @@ class Wire:
         assert answer.status == 200, answer.body
         return answer.json["QueueUrl"]
 
+    async def rows(self) -> list[tuple[int, int, bytes]]:
+        """All rows of the store in memory, once everything so far is in it."""
+        for _ in range(3):  # one turn of the loop hands the open batch to the store
+            await asyncio.sleep(0)
+        return list(self.store.load())
+
     async def settle(self, answer: Answer) -> Answer:
         """Lets the event loop run until the answer is there."""
         for _ in range(100):
@@ -115,13 +126,25 @@ class Wire:
         return answer
 
 
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
+@asynccontextmanager
+async def open_wire(store: Store) -> AsyncIterator[Wire]:
     clock = ManualClock(START_MS)
     bugs: list[BaseException] = []
-    async with Engine.open(MemoryStore(), clock=clock, ids=SeededIds(1)) as engine:
-        yield Wire(engine, clock, bugs)
+    async with Engine.open(store, clock=clock, ids=SeededIds(1)) as engine:
+        yield Wire(store, engine, clock, bugs)
     assert not bugs
+
+
+@pytest.fixture
+def wire_on() -> Callable[[Store], AbstractAsyncContextManager[Wire]]:
+    """Opens a wire on a store of the test's own: `async with wire_on(store) as wire`."""
+    return open_wire
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    async with open_wire(MemoryStore()) as wire:
+        yield wire
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,11 +11,6 @@ from botocore.exceptions import ClientError
 ARN = "arn:aws:events:us-east-1:000000000000:"
 QUEUE_ARN = "arn:aws:sqs:us-east-1:000000000000:"
 PATTERN = json.dumps({"source": ["shop"]})
-
-
-@pytest.fixture
-def events(client) -> Any:
-    return client("events")
 
 
 @pytest.fixture

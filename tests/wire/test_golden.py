@@ -51,7 +51,9 @@ def hold(wire: Any, exchange: dict[str, Any], service: Service) -> dict[str, Any
     assert headers.pop("x-amzn-requestid")
     assert headers.pop("content-type") == service.content_type.decode()
     shown = {"status": answer.status, **headers, "body": answer.body.decode()}
-    given = {key: exchange[key] for key in ("rule", "wait_ms", "service") if key in exchange}
+    given: dict[str, Any] = {
+        key: exchange[key] for key in ("rule", "wait_ms", "service") if key in exchange
+    }
     return {**given, "operation": operation, "request": request, "answer": shown}
 
 
@@ -68,8 +70,9 @@ REQUESTS = [
 def test_a_written_request_is_what_botocore_sends(service: Service, exchange: dict[str, Any]):
     operation = exchange["operation"]
     model = MODELS[service.name]
-    if operation not in model.operation_names:
-        assert exchange["answer"]["status"] == 400
+    is_malformed = "#SerializationException" in exchange["answer"]["body"]
+    if is_malformed or operation not in model.operation_names:
+        assert exchange["answer"]["status"] == 400, "no SDK sends it"
         return
     members = as_given(exchange["request"])
     if not members.keys() <= model.operation_model(operation).input_shape.members.keys():

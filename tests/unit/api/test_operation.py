@@ -27,6 +27,10 @@ class HeldEngine:
 
     def __init__(self) -> None:
         self.held: list[tuple[Any, Any]] = []
+        self.is_everything_seen = False
+
+    def look_at_everything(self) -> None:
+        self.is_everything_seen = True
 
     def hold(self, reply: Any, payload: Any) -> None:
         self.held.append((reply, payload))
