@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from eventcore.buses import rule
 from eventcore.wire.fault import Fault
 from tests.wire.service_model import answer_faults, differences, load_model
 
+COVERAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
 ARN = "arn:aws:events:us-east-1:000000000000:"
 QUEUE_ARN = "arn:aws:sqs:us-east-1:000000000000:q"
 MODEL = load_model("events")
@@ -27,6 +29,20 @@ UNMODELLED = {"ValidationException", "UnsupportedOperation"}
 def test_every_operation_of_the_model_is_served_or_listed_as_missing():
     assert set(MODEL.operation_names) == set(EVENTS.operations) | MISSING_OPERATIONS
     assert not set(EVENTS.operations) & MISSING_OPERATIONS
+
+
+def test_every_operation_is_on_the_page_of_coverage():
+    section = COVERAGE.read_text().partition("## EventBridge")[2].partition("## STS")[0]
+    listed = set(re.findall(r"\b[A-Z]\w+\b", section.partition("### Parameters")[0]))
+    served = {
+        name
+        for line in section.splitlines()
+        if line.startswith("|") and "| missing |" not in line
+        for name in re.findall(r"\b[A-Z]\w+\b", line)
+    }
+    assert set(MODEL.operation_names) <= listed
+    assert set(EVENTS.operations) <= served
+    assert not MISSING_OPERATIONS & served
 
 
 def test_the_service_is_addressed_as_the_model_says():
