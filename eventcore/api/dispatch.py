@@ -1,16 +1,17 @@
 """From an HTTP request to an operation and its answer: the one entry of the AWS API.
 
-    X-Amz-Target: AmazonSQS.SendMessage      AWS JSON; the part before the dot names the service
-    Content-Type: ...form-urlencoded         AWS Query; Action and Version name service and
-    operation
+    POST, X-Amz-Target: AmazonSQS.SendMessage    AWS JSON; the part before the dot names the service
+    GET ?Action=..., or POST of a form           AWS Query; Action and Version name service and
+                                                 operation
 
 Rules of this file:
 
 - Never raises and never waits. Every request is answered exactly once: by its handler, by an error
   that its handler raised, or, for a bug, with 500 InternalFailure while the traceback goes to
   `on_bug`.
-- Refused before the engine is asked: unknown targets (400, 404), operations that AWS has and we
-  lack (501), bodies that are no JSON or have a member of a wrong type (400 SerializationException).
+- Refused before the engine is asked: unknown targets (400, 404), other methods than the protocol's
+  (404), operations that AWS has and we lack (501), bodies that are no JSON or have a member of a
+  wrong type (400 SerializationException).
   An engine that is not ready answers 503.
 """
 
@@ -83,7 +84,11 @@ class Dispatcher:
         """Serves one request; see the file's rules."""
         headers = request.headers
         found = self._targets.get(headers.get(b"x-amz-target"))
-        if found is None or not aws_json.is_json(headers.get(b"content-type")):
+        if (
+            found is None
+            or request.method != b"POST"
+            or not aws_json.is_json(headers.get(b"content-type"))
+        ):
             self._serve_other(request, exchange)
             return
         self._run(self._call(found[0], request, exchange), found[1])
@@ -138,14 +143,13 @@ class Dispatcher:
     def _serve_other(self, request: HttpRequest, exchange: Exchange) -> None:
         headers = request.headers
         target = headers.get(b"x-amz-target")
-        content_type = headers.get(b"content-type")
-        if target is None and (aws_query.is_form(content_type) or b"?" in request.target):
+        if target is None and _is_query(request):
             self._serve_query(request, exchange)
             return
         prefix, _, name = (target or b"").decode("latin-1").rpartition(".")
         service = self._services.get(prefix, _FRONT)
         call = self._call(service, request, exchange)
-        self._refuse_at_once(call, _unserved(service, target, name, content_type))
+        self._refuse_at_once(call, _unserved(service, name, request))
 
     def _serve_query(self, request: HttpRequest, exchange: Exchange) -> None:
         call = self._call(STS, request, exchange)
@@ -157,10 +161,15 @@ class Dispatcher:
         self._run(call, operation)
 
 
-def _unserved(
-    service: Service, target: bytes | None, name: str, content_type: bytes | None
-) -> Fault:
+def _is_query(request: HttpRequest) -> bool:
+    if request.method == b"POST":
+        return b"?" in request.target or aws_query.is_form(request.headers.get(b"content-type"))
+    return request.method == b"GET" and b"?" in request.target
+
+
+def _unserved(service: Service, name: str, request: HttpRequest) -> Fault:
     """Why a request that is no form was not served."""
+    target = request.headers.get(b"x-amz-target")
     if target is None:
         return unknown_operation("The request names no operation: X-Amz-Target is missing.", 404)
     if service is _FRONT:
@@ -169,7 +178,10 @@ def _unserved(
         return not_implemented(service, name)
     if name not in service.operations:
         return unknown_operation(f"{service.name} has no operation {name!r}.")
-    given = (content_type or b"none").decode("latin-1")
+    if request.method != b"POST":
+        method = request.method.decode("latin-1")
+        return unknown_operation(f"Operations are called with POST, and not with {method}.", 404)
+    given = request.headers.get(b"content-type", b"none").decode("latin-1")
     wanted = service.content_type.decode("ascii")
     return unknown_operation(f"The content type must be {wanted}, and is {given}.", 404)
 

@@ -38,7 +38,13 @@ from eventcore.buses.rule import (
     decode_rule,
     outlet_of,
 )
-from eventcore.errors import Conflict, LimitExceeded, NotFound, UnsupportedOperation
+from eventcore.errors import (
+    Conflict,
+    InvalidParameter,
+    LimitExceeded,
+    NotFound,
+    UnsupportedOperation,
+)
 from eventcore.ids import IdSource
 from eventcore.limits import RELAXED_QUOTAS, Quotas
 from eventcore.outcome import (
@@ -312,10 +318,11 @@ class EventBus:
     # Events
 
     def put_events(
-        self, entries: Sequence[EventEntry], now_ms: int
+        self, entries: Sequence[EventEntry], now_ms: int, *, is_atomic: bool = False
     ) -> Outcome[tuple[EventResult, ...]]:
         """Routes events, in order. The value has one result per entry: an event id, or why this
-        entry was refused. Raises nothing.
+        entry was refused. Raises nothing, unless `is_atomic`: then one refused entry refuses all,
+        with InvalidParameter.
         """
         results: list[EventResult] = []
         effects: list[Effect] = []
@@ -326,6 +333,8 @@ class EventBus:
                 written = self._admit(written, event_id, effects)
             if written.error_code is not None:
                 self._refused += 1
+                if is_atomic:
+                    raise InvalidParameter("events", written.error_message or "", entry.source)
             results.append(written)
         return Outcome(tuple(results), effects=tuple(effects))
 

@@ -10,7 +10,14 @@ from eventcore import limits
 from eventcore.codec import record_decoder
 from eventcore.errors import InvalidParameter
 
-__all__ = ["QueueSpec", "QueueStatistics", "ReceiveRequest", "RedrivePolicy", "decode_queue_spec"]
+__all__ = [
+    "QueueSpec",
+    "QueueStatistics",
+    "ReceiveRequest",
+    "RedrivePolicy",
+    "check_int",
+    "decode_queue_spec",
+]
 
 
 class RedrivePolicy(msgspec.Struct, frozen=True, array_like=True):
@@ -37,7 +44,9 @@ class QueueSpec(msgspec.Struct, frozen=True, array_like=True):
     tags: dict[str, str] = {}
 
     def validate(self) -> None:
-        """Raises InvalidParameter for the first setting that is out of AWS's range."""
+        """Raises InvalidParameter for the first setting that is out of AWS's range, or of a type
+        that could not be read back from the store.
+        """
         _in_range(
             "visibility_timeout_ms", self.visibility_timeout_ms, 0, limits.VISIBILITY_TIMEOUT_MS_MAX
         )
@@ -52,7 +61,10 @@ class QueueSpec(msgspec.Struct, frozen=True, array_like=True):
             limits.MESSAGE_BYTES_MAX_LOWEST,
             limits.MESSAGE_BYTES_MAX,
         )
+        _check_texts("attributes", self.attributes)
+        _check_texts("tags", self.tags)
         if self.redrive is not None:
+            _check_redrive(self.redrive)
             _in_range(
                 "receives_max",
                 self.redrive.receives_max,
@@ -88,6 +100,25 @@ class QueueStatistics(msgspec.Struct, frozen=True):
     spilled: int
 
 
+def _check_redrive(redrive: object) -> None:
+    if not isinstance(redrive, RedrivePolicy) or redrive.target_arn.__class__ is not str:
+        raise InvalidParameter("redrive", "Must be a RedrivePolicy or None.", redrive)
+
+
+def check_int(name: str, value: object) -> None:
+    """Raises InvalidParameter for anything but an int: a float would be stored and not be read."""
+    if value.__class__ is not int:
+        raise InvalidParameter(name, "Must be an int.", value)
+
+
+def _check_texts(name: str, texts: object) -> None:
+    if not isinstance(texts, dict) or any(
+        type(text) is not str for pair in texts.items() for text in pair
+    ):
+        raise InvalidParameter(name, "Must be a dict of str to str.", texts)
+
+
 def _in_range(name: str, value: int, lowest: int, highest: int) -> None:
+    check_int(name, value)
     if not lowest <= value <= highest:
         raise InvalidParameter(name, f"Must be >= {lowest} and <= {highest}.", value)

@@ -63,7 +63,12 @@ from eventcore.queues.message import (
     decode_delivery,
     decode_message,
 )
-from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, ReceiveRequest
+from eventcore.queues.queue_spec import (
+    QueueSpec,
+    QueueStatistics,
+    ReceiveRequest,
+    check_int,
+)
 from eventcore.queues.receipt import make_handle, open_handle, queue_tag
 
 __all__ = ["QueueRecord", "StandardQueue"]
@@ -234,7 +239,7 @@ class StandardQueue:
         """
         if self._in_flight.earliest_ms <= now_ms or self._delayed.earliest_ms <= now_ms:
             self._release_due(now_ms, limits.TICK_STEPS_MAX)
-        timeout_ms = self._check_receive(request)
+        messages_max, timeout_ms = self._check_receive(request)
         if not self._fresh and not self._returned:
             return Outcome(())
         messages: list[Message] = []
@@ -243,7 +248,7 @@ class StandardQueue:
         redrive = self.spec.redrive if request.redrive_reachable else None
         expired_ms = now_ms - self.spec.retention_ms
         steps = limits.TICK_STEPS_MAX
-        while len(messages) < request.messages_max and steps:
+        while len(messages) < messages_max and steps:
             steps -= 1
             entry = self._take_ready()
             if entry is None:
@@ -295,12 +300,7 @@ class StandardQueue:
         Raises InvalidParameter when the timeout is out of range, when the message is gone or was
         received again, and when it would stay invisible for more than 12 hours from its receive.
         """
-        if not 0 <= timeout_ms <= limits.VISIBILITY_TIMEOUT_MS_MAX:
-            raise InvalidParameter(
-                "visibility_timeout_ms",
-                f"Must be >= 0 and <= {limits.VISIBILITY_TIMEOUT_MS_MAX}, if provided.",
-                timeout_ms,
-            )
+        _check_timeout(timeout_ms)
         number, token = open_handle(self._tag, handle)
         entry = self._entries.get(number)
         if entry is None or entry.token != token:
@@ -464,6 +464,8 @@ class StandardQueue:
             body = entry.body.encode()
         except UnicodeEncodeError as error:
             raise InvalidParameter("body", "Invalid characters found: lone surrogates.") from error
+        except AttributeError as error:
+            raise InvalidParameter("body", "Must be a str.", type(entry.body)) from error
         if not body:
             raise MissingParameter("body")
         size_bytes = entry.size_bytes if entry.size_bytes >= 0 else len(body)
@@ -473,13 +475,19 @@ class StandardQueue:
                 f"Message must be shorter than {self.spec.message_bytes_max} bytes.",
                 size_bytes,
             )
-        if entry.delay_ms is not None and not 0 <= entry.delay_ms <= limits.DELAY_MS_MAX:
-            raise InvalidParameter(
-                "delay_ms", f"Must be >= 0 and <= {limits.DELAY_MS_MAX}.", entry.delay_ms
-            )
+        if entry.delay_ms is not None:
+            check_int("delay_ms", entry.delay_ms)
+            if not 0 <= entry.delay_ms <= limits.DELAY_MS_MAX:
+                raise InvalidParameter(
+                    "delay_ms", f"Must be >= 0 and <= {limits.DELAY_MS_MAX}.", entry.delay_ms
+                )
+        if entry.group_id is not None and entry.group_id.__class__ is not str:
+            raise InvalidParameter("group_id", "Must be a str.", entry.group_id)
         return body
 
-    def _check_receive(self, request: ReceiveRequest) -> int:
+    def _check_receive(self, request: ReceiveRequest) -> tuple[int, int]:
+        """(how many messages, visibility timeout) of a request."""
+        check_int("messages_max", request.messages_max)
         if not 1 <= request.messages_max <= limits.RECEIVE_MESSAGES_MAX:
             raise InvalidParameter(
                 "messages_max",
@@ -489,16 +497,15 @@ class StandardQueue:
         timeout_ms = request.visibility_timeout_ms
         if timeout_ms is None:
             timeout_ms = self.spec.visibility_timeout_ms
-        elif not 0 <= timeout_ms <= limits.VISIBILITY_TIMEOUT_MS_MAX:
-            raise InvalidParameter(
-                "visibility_timeout_ms",
-                f"Must be >= 0 and <= {limits.VISIBILITY_TIMEOUT_MS_MAX}, if provided.",
-                timeout_ms,
-            )
+        else:
+            _check_timeout(timeout_ms)
         in_flight_max = self._quotas.in_flight_max
-        if in_flight_max is not None and len(self._in_flight) >= in_flight_max:
+        if in_flight_max is None:
+            return request.messages_max, timeout_ms
+        room = in_flight_max - len(self._in_flight)
+        if room <= 0:
             raise LimitExceeded("in_flight_max", in_flight_max, self.name)
-        return timeout_ms
+        return min(request.messages_max, room), timeout_ms
 
     def _put_message(self, record: MessageRecord) -> Mutation:
         mutation = Mutation(_MESSAGE_KEY | self._next_number, encode_record(record), record, True)
@@ -698,3 +705,13 @@ class StandardQueue:
             memory_bytes += len(entry.record or b"")
         assert memory_bytes == self._memory_bytes, "memory is counted wrong"
         assert len(self._delayed) + len(self._in_flight) <= len(self._entries)
+
+
+def _check_timeout(timeout_ms: int) -> None:
+    check_int("visibility_timeout_ms", timeout_ms)
+    if not 0 <= timeout_ms <= limits.VISIBILITY_TIMEOUT_MS_MAX:
+        raise InvalidParameter(
+            "visibility_timeout_ms",
+            f"Must be >= 0 and <= {limits.VISIBILITY_TIMEOUT_MS_MAX}, if provided.",
+            timeout_ms,
+        )

@@ -25,11 +25,10 @@ from eventcore import limits
 from eventcore.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, bus_arn, queue_arn, rule_arn
 from eventcore.buses.bus import EventBus, EventEntry, RuleSpec, Target
 from eventcore.buses.bus_spec import BusSpec
-from eventcore.buses.event import refusal_of
 from eventcore.clock import Clock
 from eventcore.codec import decode_json, encode_json
 from eventcore.connect import TargetFactory
-from eventcore.errors import AlreadyExists, InvalidParameter, NotFound
+from eventcore.errors import AlreadyExists, Conflict, InvalidParameter, NotFound
 from eventcore.ids import IdSource, format_uuid
 from eventcore.limits import quotas_for
 from eventcore.queues.queue_spec import QueueSpec, RedrivePolicy
@@ -44,6 +43,8 @@ __all__ = ["Broker", "Event", "open_broker"]
 
 H = TypeVar("H", bound=Handler)
 DRAIN_MS_DEFAULT: Final = 30_000
+DRAIN_GRACE_MS: Final = 1_000
+"""For cancelled handlers to end, and their messages to be given back."""
 CONCURRENCY_DEFAULT: Final = 16
 DEFAULT_BUS: Final = "default"
 
@@ -93,6 +94,9 @@ class Broker:
         self._queue_handlers: list[_QueueHandler] = []
         self._rule_handlers: list[_RuleHandler] = []
         self._consumers: list[Consumer] = []
+        self._is_running = False
+        self._stopped, self._ended = anyio.Event(), anyio.Event()
+        self._ended.set()
 
     # Queues
 
@@ -150,7 +154,10 @@ class Broker:
     # Buses
 
     async def create_bus(self, name: str) -> None:
-        """Creates an event bus; does nothing if it is there. "default" always is."""
+        """Creates an event bus; does nothing if it is there. "default" always is. Raises
+        InvalidParameter for a name that AWS would not allow.
+        """
+        _check_bus_name(name)
         self.engine.begin()
         try:
             self.engine.create_bus(bus_arn(self.account, self.region, name), BusSpec())
@@ -176,6 +183,9 @@ class Broker:
         of the part to send. Targets the rule had before and that are not named now are removed.
         Raises InvalidPattern, InvalidParameter, LimitExceeded (5 targets).
         """
+        for text_name, text in (("input", input), ("input_path", input_path)):
+            if text is not None and not isinstance(text, str):
+                raise InvalidParameter(text_name, "Must be a str.", text)
         arns = [target.arn if isinstance(target, Queue) else target for target in targets]
         wanted = tuple(
             Target(id=f"target-{number}", arn=arn, input=input, input_path=input_path)
@@ -199,22 +209,9 @@ class Broker:
 
         Any number of events; all are put, or none if one is not allowed (InvalidParameter).
         """
-        entries = tuple(
-            EventEntry(
-                source=event.source,
-                detail_type=event.detail_type,
-                detail=encode_json(event.detail).decode(),
-                resources=event.resources,
-            )
-            for event in events
-        )
+        entries = [_entry_of(event) for event in events]
         self.engine.begin()
-        machine = self._bus(bus)
-        for entry in entries:
-            refusal = refusal_of(entry)
-            if refusal is not None:
-                raise InvalidParameter("events", refusal.error_message or "", entry.source)
-        results = self.engine.put_events(machine, entries)
+        results = self.engine.put_events(self._bus(bus), entries, is_atomic=True)
         await self._durable()
         return [format_uuid(result.id) for result in results]
 
@@ -235,6 +232,7 @@ class Broker:
         """
 
         def register(handler: H) -> H:
+            self._check_not_running()
             self._queue_handlers.append(_QueueHandler(name, handler, concurrency, settings))
             return handler
 
@@ -257,7 +255,14 @@ class Broker:
         text = _pattern_text(pattern)
 
         def register(handler: H) -> H:
+            self._check_not_running()
             rule_name = name or _name_of(handler)
+            if any(other.rule_name == rule_name for other in self._rule_handlers):
+                raise InvalidParameter(
+                    "name",
+                    "Another handler has a rule of this name; give one of them another.",
+                    rule_name,
+                )
             self._rule_handlers.append(
                 _RuleHandler(rule_name, bus, text, handler, concurrency, settings)
             )
@@ -266,28 +271,53 @@ class Broker:
         return register
 
     async def run(self) -> None:
-        """Runs all handlers until cancelled or `stop`; then they drain."""
-        self._consumers = await self._make_consumers()
-        async with anyio.create_task_group() as group:
-            for consumer in self._consumers:
-                group.start_soon(consumer.run)
+        """Runs all handlers until cancelled or `stop`; then they drain. See `running`."""
+        async with self.running():
+            await self._stopped.wait()
 
     def stop(self) -> None:
         """Ends `run` gently: no new messages, running handlers finish (at most `drain_ms`)."""
+        self._stopped.set()
         for consumer in self._consumers:
             consumer.stop()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Broker]:
-        """Runs all handlers beside the body of the `async with`; drains them at its end."""
-        async with anyio.create_task_group() as group:
-            self._consumers = await self._make_consumers()
-            for consumer in self._consumers:
-                group.start_soon(consumer.run)
-            try:
-                yield self
-            finally:
-                self.stop()
+        """Runs all handlers beside the body of the `async with`; drains them at its end.
+
+        Their queues and rules are created first. Raises Conflict when the handlers run already,
+        and what creating queues and rules raises.
+        """
+        if self._is_running:
+            raise Conflict("broker", self.account, "its handlers are running already")
+        self._is_running = True
+        self._stopped, self._ended = anyio.Event(), anyio.Event()
+        try:
+            async with anyio.create_task_group() as group:
+                self._consumers = await self._make_consumers()
+                for consumer in self._consumers:
+                    group.start_soon(consumer.run)
+                try:
+                    yield self
+                finally:
+                    self.stop()
+        except BaseExceptionGroup as several:
+            if len(several.exceptions) == 1:
+                raise several.exceptions[0] from several.exceptions[0].__cause__
+            raise
+        finally:
+            self._is_running = False
+            self._ended.set()
+
+    async def drain(self) -> None:
+        """Stops the handlers and waits until they have ended, `drain_ms` and a little at most."""
+        self.stop()
+        with anyio.move_on_after((self._drain_ms + DRAIN_GRACE_MS) / 1000, shield=True):
+            await self._ended.wait()
+
+    def _check_not_running(self) -> None:
+        if self._is_running:
+            raise Conflict("broker", self.account, "handlers are registered before they run")
 
     async def _make_consumers(self) -> list[Consumer]:
         consumers = []
@@ -373,7 +403,23 @@ async def open_broker(
         try:
             yield broker
         finally:
-            broker.stop()
+            await broker.drain()
+
+
+def _entry_of(event: Event) -> EventEntry:
+    texts = (event.source, event.detail_type, *event.resources)
+    if any(text.__class__ is not str for text in texts) or not isinstance(event.detail, dict):
+        raise InvalidParameter("events", "An event's texts must be str, its detail a dict.", event)
+    try:
+        detail = encode_json(event.detail).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidParameter("events", f"The detail is no JSON: {error}", event.source) from error
+    return EventEntry(
+        source=event.source,
+        detail_type=event.detail_type,
+        detail=detail,
+        resources=event.resources,
+    )
 
 
 def _pattern_text(pattern: Mapping[str, Any] | str) -> str:
@@ -408,3 +454,9 @@ def _check_name(name: str) -> None:
             "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length.",
             name,
         )
+
+
+def _check_bus_name(name: str) -> None:
+    is_allowed = name.isascii() and all(c.isalnum() or c in ".-_" for c in name)
+    if not 1 <= len(name) <= limits.BUS_NAME_CHARACTERS_MAX or not is_allowed:
+        raise InvalidParameter("name", "Can only include letters, digits, '.', '-' and '_'.", name)

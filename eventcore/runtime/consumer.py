@@ -35,6 +35,7 @@ Handler = Callable[[Any], Awaitable[None] | None]
 FETCH_WAIT_MS: Final = limits.WAIT_MS_MAX
 FAULT_PAUSE_SECONDS: Final = 0.5
 HEARTBEATS_PER_TIMEOUT: Final = 3
+HEARTBEAT_MS_MIN: Final = 10
 
 log = logger_of("eventcore.consumer")
 
@@ -44,9 +45,17 @@ class Retry(Exception):
     again.
     """
 
-    def __init__(self, delay_ms: int = 0) -> None:
+    def __init__(self, delay_ms: float = 0) -> None:
+        """`delay_ms` may be a fraction (jitter is); it is rounded. Raises InvalidParameter."""
+        if (
+            type(delay_ms) not in (int, float)
+            or not 0 <= delay_ms <= limits.VISIBILITY_TIMEOUT_MS_MAX
+        ):
+            raise InvalidParameter(
+                "delay_ms", f"Must be >= 0 and <= {limits.VISIBILITY_TIMEOUT_MS_MAX}.", delay_ms
+            )
         super().__init__(f"retry in {delay_ms} ms")
-        self.delay_ms = delay_ms
+        self.delay_ms = round(delay_ms)
 
 
 class Reject(Exception):
@@ -187,24 +196,22 @@ class Consumer:
             await action(*arguments)
         except EventcoreError as error:
             log.warning("settle_failed", queue=self.queue.name, error=str(error))
+        except Exception:
+            log.exception("settle_failed", queue=self.queue.name)
 
     async def _beat(self) -> None:
+        """Extends all running messages in one request, three times per visibility timeout."""
         timeout_ms = self.queue.visibility_timeout_ms
         while True:
-            await self.queue.sleep(max(1_000, timeout_ms) // HEARTBEATS_PER_TIMEOUT)
+            await self.queue.sleep(max(HEARTBEAT_MS_MIN, timeout_ms // HEARTBEATS_PER_TIMEOUT))
             try:
                 timeout_ms = self.queue.visibility_timeout_ms
-            except EventcoreError:
-                continue  # deleted, or being reloaded: nothing can be extended now
-            for message in list(self._running.values()):
-                if message.receipt_handle in self._running:
-                    await self._extend(message, max(1_000, timeout_ms))
-
-    async def _extend(self, message: Message, timeout_ms: int) -> None:
-        try:
-            await message.extend(timeout_ms)
-        except EventcoreError as error:
-            log.warning("visibility_not_extended", queue=self.queue.name, error=str(error))
+                failures = await self.queue.extend_many(list(self._running), timeout_ms)
+            except EventcoreError as error:  # deleted, reloading, or a commit failed
+                log.warning("heartbeat_failed", queue=self.queue.name, error=str(error))
+                continue
+            for failure in failures:
+                log.warning("visibility_not_extended", queue=self.queue.name, error=str(failure))
 
 
 def _is_coroutine_function(handler: Handler) -> bool:

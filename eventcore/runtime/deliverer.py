@@ -23,6 +23,7 @@ from eventcore import limits
 from eventcore.connect import Target
 from eventcore.errors import (
     BrokerClosed,
+    InvalidParameter,
     PermanentDelivery,
     RetryableDelivery,
     StoreError,
@@ -235,8 +236,10 @@ class _Lane:
             async with asyncio.timeout(self._timeout_ms / 1000):
                 target = await self._opened()
                 await target.deliver(attempt.delivery)
-        except PermanentDelivery as error:
-            failure = DeliveryFailure("SDK_CLIENT_ERROR", error.cause)
+        except (PermanentDelivery, InvalidParameter) as error:
+            # InvalidParameter: the connector does not take this URL.
+            cause = error.cause if isinstance(error, PermanentDelivery) else str(error)
+            failure = DeliveryFailure("SDK_CLIENT_ERROR", cause)
             await self._report(lambda: driver.rejected(target_arn, attempt, failure))
         except RetryableDelivery as error:
             code = "INTERNAL_ERROR" if error.retry_after_ms is None else "THROTTLING"

@@ -310,9 +310,7 @@ class Engine:
         ]
 
     def _read_back(self, queue: StandardQueue, message: Message) -> bytes:
-        (row,) = self.host.read(self.host.seat_of(queue), [message.key])
-        assert row is not None, "a message is in memory and has no row"
-        return row
+        return self.host.read_or_fail(self.host.seat_of(queue), message.key)
 
     def receive_when_ready(
         self,
@@ -411,7 +409,7 @@ class Engine:
         machine = self._machines.get(arn)
         if isinstance(machine, EventBus):
             return machine
-        name = arn.rpartition("/")[2]
+        name = _bus_name(arn)
         if name == DEFAULT_BUS:
             return self.create_bus(arn, BusSpec())
         self.host.look(self._directory)  # it may have been deleted just now
@@ -422,7 +420,7 @@ class Engine:
         spec.validate()
         if arn in self._machines:
             self.host.look(self._directory)
-            raise AlreadyExists(BUS, arn.rpartition("/")[2])
+            raise AlreadyExists(BUS, _bus_name(arn))
         bus = EventBus(arn, self.ids, self.quotas)
         outcome = bus.configure(spec, self._now_ms)
         self.add_resource(BUS, arn, bus)
@@ -453,9 +451,11 @@ class Engine:
         """Deletes a rule with its targets."""
         self.host.run(bus, bus.remove_rule(name))
 
-    def put_events(self, bus: EventBus, entries: Sequence[EventEntry]) -> tuple[EventResult, ...]:
+    def put_events(
+        self, bus: EventBus, entries: Sequence[EventEntry], *, is_atomic: bool = False
+    ) -> tuple[EventResult, ...]:
         """Puts events; see EventBus.put_events."""
-        return self.host.run(bus, bus.put_events(entries, self._now_ms))
+        return self.host.run(bus, bus.put_events(entries, self._now_ms, is_atomic=is_atomic))
 
     def open_outbox(self, url: str) -> Outbox:
         """The outbox for deliveries to a URL, made if need be."""
@@ -525,6 +525,10 @@ class Engine:
             return EventBus(arn, self.ids, self.quotas)
         assert kind == QUEUE, f"no machine of kind {kind!r}"
         return self._new_queue(arn)
+
+
+def _bus_name(arn: str) -> str:
+    return arn.partition("/")[2]
 
 
 def _difference(existing: QueueSpec, wanted: QueueSpec) -> str | None:

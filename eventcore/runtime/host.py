@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeVar, final
 
@@ -42,6 +42,9 @@ NEVER: Final = 1 << 62
 RECOVERY_PAUSE_SECONDS_MAX: Final = 5.0
 LOAD_SLICE_ROWS: Final = 5_000
 SEATS_PER_TIMER: Final = 64
+DEADLINES_SWEEP_MIN: Final = 64
+COMMANDS_PER_TURN: Final = 100
+"""Commands of the embedding program that need not wait, before one gives way to the loop."""
 
 log = logger_of("eventcore.host")
 
@@ -130,6 +133,7 @@ class Host:
         self._number = 1
         self._durable = 0
         self._horizon = 0
+        self._commands = 0
         self._is_flush_scheduled = False
         self._touched: list[Seat] = []
         self._woken: list[Seat] = []
@@ -216,11 +220,18 @@ class Host:
 
     def barrier(self) -> asyncio.Future[None] | None:
         """Closes a command of the embedding program: a future done when all it tells is durable;
-        None if it is.
+        None if it is. Now and then a future all the same, so that a loop of commands that never
+        wait does not keep everybody else from running.
         """
-        if not self._holds or self._horizon <= self._durable:
-            return None
         assert self._loop is not None
+        if not self._holds or self._horizon <= self._durable:
+            self._commands += 1
+            if self._commands < COMMANDS_PER_TURN:
+                return None
+            self._commands = 0
+            turn: asyncio.Future[None] = self._loop.create_future()
+            self._loop.call_soon(_resolve, turn)
+            return turn
         future: asyncio.Future[None] = self._loop.create_future()
         if self._horizon == self._number:
             self._open_barriers.append(future)
@@ -242,6 +253,19 @@ class Host:
             found.update(zip(missing, self._store.read(seat.component, missing), strict=True))
         return [found[key] for key in keys]
 
+    def read_or_fail(self, seat: Seat, key: int) -> bytes:
+        """A row that must be there, read after a machine has changed. If it can not be read, what
+        is in memory is ahead of what will be stored: everything is reloaded, as after a failed
+        commit, and StoreUnavailable is raised.
+        """
+        try:
+            (row,) = self.read(seat, [key])
+        except StoreError as error:
+            self._fail(error)
+            raise StoreUnavailable(f"a row could not be read back: {error}") from error
+        assert row is not None, "a message is in memory and has no row"
+        return row
+
     def _staged(self, row: tuple[int, int]) -> bytes | None | object:
         value = self._open.get(row)
         if value is Batch.ABSENT and self._flying is not None:
@@ -253,7 +277,7 @@ class Host:
         filled: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Transfer) and effect.record is None:
-                (record,) = self.read(seat, [effect.key])
+                record = self.read_or_fail(seat, effect.key)
                 filled.append(msgspec.structs.replace(effect, record=record))
             else:
                 filled.append(effect)
@@ -382,8 +406,7 @@ class Host:
         for reply, payload in waiting:
             reply.commit(payload)
         for barrier in barriers:
-            if not barrier.done():
-                barrier.set_result(None)
+            _resolve(barrier)
         if self._has_staged or self._woken:
             self._schedule_flush()
         elif self._idle is not None and not self._idle.done():
@@ -463,6 +486,14 @@ class Host:
     def _arm(self, seat: Seat, deadline_ms: int) -> None:
         seat.armed_ms = deadline_ms
         self._arms += 1
+        if len(self._deadlines) > 2 * len(self._seats) + DEADLINES_SWEEP_MIN:
+            # A far deadline is pushed again after each near one: without this, copies pile up.
+            self._deadlines = [
+                (other.armed_ms, number, other)
+                for number, other in enumerate(self._seats.values())
+                if other.armed_ms < NEVER and other is not seat
+            ]
+            heapify(self._deadlines)
         heappush(self._deadlines, (deadline_ms, self._arms, seat))
         if deadline_ms < self._timer_ms:
             self._set_timer(deadline_ms)
@@ -514,3 +545,8 @@ class Host:
             self._idle = asyncio.get_running_loop().create_future()
             self._schedule_flush()
             await self._idle
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Final, Protocol, TypeVar, final
 
 from eventcore.buses.bus import EventBus
-from eventcore.errors import UnsupportedOperation
+from eventcore.errors import InvalidParameter, UnsupportedOperation
 from eventcore.outboxes.dead_letter import NO_RESOURCE, DeliveryFailure, to_dead_letter
 from eventcore.outboxes.outbox import Outbox
 from eventcore.outcome import Deliver, Effect, Machine, Outcome, Transfer
@@ -94,14 +94,19 @@ class Router:
             )
 
     def check_target(self, arn: str) -> None:
-        """Raises UnsupportedOperation for a target that nothing here could ever deliver to."""
+        """Raises UnsupportedOperation for a target that nothing here could ever deliver to, and
+        what a connector raises for a URL that it would never take.
+        """
         if "://" in arn:
             scheme = arn.partition("://")[0]
             if scheme not in self._connectors.schemes():
                 raise UnsupportedOperation(
                     "events", "PutTargets", f"with {scheme}: URLs: no connector serves them"
                 )
+            self._connectors.target(arn)  # it refuses what it would never deliver to
             return
+        if not arn.startswith("arn:"):
+            raise InvalidParameter("targets", "Must be queues, ARNs or URLs.", arn)
         service, resource = (arn.split(":", 5) + [""] * 6)[2:6:3]
         is_bus = service == "events" and resource.startswith("event-bus/")
         if service != "sqs" and not is_bus:

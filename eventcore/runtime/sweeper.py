@@ -14,6 +14,7 @@ from eventcore.clock import Clock, TimerHandle
 from eventcore.errors import BrokerClosed, StoreError
 from eventcore.outcome import Outcome, Trim
 from eventcore.resources.directory import Directory
+from eventcore.runtime.telemetry import logger_of
 from eventcore.runtime.timers import Timers
 from eventcore.stores.base import Store
 
@@ -23,6 +24,8 @@ SLICE_ROWS: Final = 1_000
 PAUSE_MS: Final = 5
 COOL_DOWN_PAUSE_MS: Final = 1_000
 KEY_MAX: Final = (1 << 63) - 1
+
+log = logger_of("eventcore.sweeper")
 
 
 class SweepHost(Protocol):
@@ -96,7 +99,11 @@ class Sweeper:
             except StoreError:  # overloaded; or reloading, after which `start` is called again
                 pause_ms = COOL_DOWN_PAUSE_MS
             else:
-                pause_ms = self._sweep(directory, now_ms)
+                try:
+                    pause_ms = self._sweep(directory, now_ms)
+                except StoreError as error:
+                    log.warning("sweep_failed", error=str(error))
+                    pause_ms = COOL_DOWN_PAUSE_MS
                 self._mark = self._host.mark()
         if directory.retired():
             self._set_timer(pause_ms)

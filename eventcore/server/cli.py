@@ -2,6 +2,8 @@
 
 Each command is a module of `eventcore.server.commands` with `add_arguments(parser)` and
 `run(arguments) -> int`; its docstring is its description. Only the one asked for is imported.
+Options may stand before, between and behind the other arguments; what begins with a dash and is no
+option stands behind `--`.
 
     exit 0    done            exit 2      the command line is wrong
     exit 1    failed          exit 130    interrupted
@@ -14,7 +16,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Final
+from typing import Any, Final, NoReturn, final
 
 from eventcore import __version__
 from eventcore.errors import EventcoreError
@@ -24,6 +26,7 @@ __all__ = ["COMMANDS", "main"]
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
+LITERAL: Final = "\0"
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("serve", "run the daemon: queues and buses on one port, for boto3 and every AWS SDK"),
@@ -63,15 +66,40 @@ def _run(given: list[str]) -> int:
         return EXIT_USAGE
     chosen = parser.parse_args(given[:1]).command
     module = _load(chosen)
-    command = argparse.ArgumentParser(
+    command = _CommandParser(
         prog=f"eventcore {chosen}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
     module.add_arguments(command)
-    code: int = module.run(command.parse_args(given[1:]))
+    code: int = module.run(command.parse(given[1:]))
     return code
+
+
+@final
+class _CommandParser(argparse.ArgumentParser):
+    """Takes options anywhere. What stands behind `--` is marked for argparse with a character that
+    no argument can hold, since its own reading of `--` among options depends on Python's version.
+    """
+
+    def parse(self, given: list[str]) -> argparse.Namespace:
+        """The arguments of the command. Raises SystemExit, as argparse does."""
+        end = given.index("--") if "--" in given else len(given)
+        plain = [LITERAL + text for text in given[end + 1 :]]
+        arguments = self.parse_intermixed_args(given[:end] + plain)
+        for name, value in vars(arguments).items():
+            setattr(arguments, name, _unmarked(value))
+        return arguments
+
+    def error(self, message: str) -> NoReturn:
+        super().error(message.replace(LITERAL, ""))
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmarked(one) for one in value]
+    return value.removeprefix(LITERAL) if isinstance(value, str) else value
 
 
 def _top_parser() -> argparse.ArgumentParser:

@@ -38,6 +38,7 @@ __all__ = ["DEFAULT_PORT", "OnListening", "ServeConfig", "run_daemon", "serve"]
 
 DEFAULT_PORT: Final = 4566
 DATA_FILE: Final = "events.db"
+DATA_SUFFIX: Final = ".db"
 STORE_CLOSE_MS_MAX: Final = 5_000
 """For the last commit, after the time for draining is over."""
 
@@ -50,7 +51,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
     """What a daemon serves, where, and how carefully.
 
     `data` is a directory (made if missing; the file in it is "events.db") or a file that ends in
-    ".db"; None keeps everything in memory. `port` 0 lets the system choose. `drain_ms` bounds the
+    ".db" (not there yet, empty, or ours); None keeps everything in memory. `port` 0 lets the system choose. `drain_ms` bounds the
     end. Messages survive as `durability` says, see `eventcore.stores.base.Durability`.
     """
 
@@ -68,7 +69,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
         if self.data is None or self.durability == "memory":
             return None
         data = Path(self.data)
-        is_file = data.is_file() or data.suffix == ".db"
+        is_file = data.suffix == DATA_SUFFIX and not data.is_dir()
         return str(data if is_file else data / DATA_FILE)
 
     def check(self) -> None:
@@ -77,12 +78,23 @@ class ServeConfig(msgspec.Struct, frozen=True):
             raise InvalidParameter("port", "must be from 0 to 65535", self.port)
         if self.drain_ms < 0:
             raise InvalidParameter("drain_ms", "must not be negative", self.drain_ms)
+        self._check_data()
         if not self.allow_remote and not is_loopback(self.host):
             raise InvalidParameter(
                 "host",
                 f"{self.host} can be reached from other machines, and eventcore does not check who "
                 "calls. Use 127.0.0.1, or allow it with --allow-remote-without-authentication",
                 self.host,
+            )
+
+    def _check_data(self) -> None:
+        """A file that somebody named by mistake is never opened, let alone written to."""
+        if self.store_path() is None or self.data is None:
+            return
+        data = Path(self.data)
+        if data.exists() and not data.is_dir() and data.suffix != DATA_SUFFIX:
+            raise InvalidParameter(
+                "data", f"{data} is neither a directory nor a file that ends in .db", self.data
             )
 
 

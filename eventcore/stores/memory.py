@@ -2,34 +2,109 @@
 
 Rows outlive `close` and `open` of the same object, so that a simulated crash can load them into a
 new broker; they are gone with the object. An append is done before `append` returns.
+
+- The rows of a component lie in pages: the row `key` is in page `key >> PAGE_SHIFT`, a dict. Keys
+  mostly follow each other, so pages are mostly full; an empty page is dropped at once.
+- A put or a delete costs the same at any size, but for the first and the last row of a page.
+- A range that is deleted or scanned costs what lies in it plus a page at either end, wherever it
+  begins and however many rows the component has.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
-from typing import final
+from typing import Final, final
 
 from eventcore.errors import StoreUnavailable
 from eventcore.stores.base import Batch, Done
 
 __all__ = ["MemoryStore"]
 
+PAGE_SHIFT: Final = 10
+"""1,024 keys a page. No dict is larger, so none stops the loop while it grows."""
+
+Page = dict[int, bytes]
+
+
+@final
+class _Component:
+    """The rows of one component.
+
+    Invariants: no page is empty; `order` holds the numbers of the pages, ascending.
+    """
+
+    __slots__ = ("order", "pages")
+
+    def __init__(self) -> None:
+        self.pages: dict[int, Page] = {}
+        self.order: list[int] = []
+
+    def put(self, key: int, value: bytes) -> None:
+        number = key >> PAGE_SHIFT
+        page = self.pages.get(number)
+        if page is None:
+            self.pages[number] = {key: value}
+            insort(self.order, number)
+        else:
+            page[key] = value
+
+    def delete(self, key: int) -> None:
+        number = key >> PAGE_SHIFT
+        page = self.pages.get(number)
+        if page is None:
+            return
+        page.pop(key, None)
+        if not page:
+            del self.pages[number]
+            del self.order[bisect_left(self.order, number)]
+
+    def delete_range(self, first: int, last: int) -> None:
+        begin, end = self._pages_between(first, last)
+        emptied = []
+        for number in self.order[begin:end]:
+            page = self.pages[number]
+            if not (first <= number << PAGE_SHIFT and (number + 1) << PAGE_SHIFT <= last + 1):
+                for key in [key for key in page if first <= key <= last]:
+                    del page[key]
+                if page:
+                    continue
+            del self.pages[number]
+            emptied.append(number)
+        if emptied:
+            gone_from = bisect_left(self.order, emptied[0])
+            del self.order[gone_from : gone_from + len(emptied)]
+
+    def _pages_between(self, first: int, last: int) -> tuple[int, int]:
+        """Where in `order` the pages begin and end that may hold keys from `first` to `last`."""
+        order = self.order
+        return bisect_left(order, first >> PAGE_SHIFT), bisect_right(order, last >> PAGE_SHIFT)
+
+    def scan(self, first: int, last: int, limit: int) -> list[tuple[int, bytes]]:
+        found: list[tuple[int, bytes]] = []
+        begin, end = self._pages_between(first, last)
+        for at in range(begin, end):
+            page = self.pages[self.order[at]]
+            found += sorted((key, page[key]) for key in page if first <= key <= last)
+            if len(found) >= limit:
+                del found[limit:]
+                break
+        return found
+
+
+_EMPTY: Final = _Component()
+_NO_ROWS: Final[Page] = {}
+
 
 @final
 class MemoryStore:
-    """Rows in one dict per component.
+    """Rows in one `_Component` each.
 
     With `holds_replies` it asks its host to wait as for a durable store.
-
-    A component that is scanned gets its keys in order in `_orders`. The list may hold keys that are
-    gone, never misses one: a new key is added at its end, or, where it does not belong there, the
-    list is dropped until the next scan.
     """
 
     def __init__(self, *, holds_replies: bool = False) -> None:
-        self._components: dict[int, dict[int, bytes]] = {}
-        self._orders: dict[int, list[int]] = {}
+        self._components: dict[int, _Component] = {}
         self._holds_replies = holds_replies
         self._is_open = False
 
@@ -47,72 +122,60 @@ class MemoryStore:
         """Gets ready; what an earlier use of this object appended is still there."""
         self._is_open = True
 
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StoreUnavailable("the store is not open")
+
     def load(self) -> Iterator[tuple[int, int, bytes]]:
-        """All rows, ordered by component and key."""
+        """All rows, ordered by component and key. Raises StoreUnavailable when not open."""
+        self._check_open()
+        return self._load()
+
+    def _load(self) -> Iterator[tuple[int, int, bytes]]:
         for component, rows in sorted(self._components.items()):
-            for key in sorted(rows):
-                yield component, key, rows[key]
+            for number in rows.order:
+                for key, value in sorted(rows.pages[number].items()):
+                    yield component, key, value
 
     def append(self, batch: Batch, done: Done) -> None:
         """Takes the batch in and calls `done(None)`, or `done(StoreUnavailable)` when not open."""
         if not self._is_open:
             done(StoreUnavailable("the store is not open"))
             return
-        for component, first, last in batch.ranges:
-            self._delete_range(component, first, last)
         components = self._components
-        for (component, key), value in batch.rows.items():
-            rows = components.get(component)
-            if rows is None:
-                rows = components[component] = {}
+        for number, first, last in batch.ranges:
+            if (component := components.get(number)) is not None:
+                component.delete_range(first, last)
+        for (number, key), value in batch.rows.items():
+            component = components.get(number)
+            if component is None:
+                if value is None:
+                    continue
+                component = components[number] = _Component()
             if value is None:
-                rows.pop(key, None)
+                component.delete(key)
             else:
-                if component in self._orders and key not in rows:
-                    self._note_new_key(component, key)
-                rows[key] = value
+                component.put(key, value)
         done(None)
-
-    def _note_new_key(self, component: int, key: int) -> None:
-        order = self._orders[component]
-        is_stale = len(order) > 2 * len(self._components[component]) + 1_000
-        if is_stale or (order and key <= order[-1]):
-            del self._orders[component]
-        else:
-            order.append(key)
-
-    def _delete_range(self, component: int, first: int, last: int) -> None:
-        rows = self._components.get(component)
-        if rows:
-            for key in [key for key in rows if first <= key <= last]:
-                del rows[key]
 
     async def recover(self) -> None:
         """Nothing to do: an append cannot fail while the store is open."""
 
     def read(self, component: int, keys: Sequence[int]) -> list[bytes | None]:
-        """The values of some rows, None where there is none."""
-        rows = self._components.get(component, {})
-        return [rows.get(key) for key in keys]
+        """The values of some rows, None where there is none. Raises StoreUnavailable."""
+        self._check_open()
+        pages = self._components.get(component, _EMPTY).pages
+        return [pages.get(key >> PAGE_SHIFT, _NO_ROWS).get(key) for key in keys]
 
     def scan(
         self, component: int, first_key: int, last_key: int, limit: int
     ) -> list[tuple[int, bytes]]:
-        """At most `limit` rows with first_key <= key <= last_key, in key order."""
-        rows = self._components.get(component, {})
-        order = self._orders.get(component)
-        if order is None:
-            order = self._orders[component] = sorted(rows)
-        found: list[tuple[int, bytes]] = []
-        for at in range(bisect_left(order, first_key), len(order)):
-            key = order[at]
-            if key > last_key or len(found) >= limit:
-                break
-            value = rows.get(key)
-            if value is not None:
-                found.append((key, value))
-        return found
+        """At most `limit` rows with first_key <= key <= last_key, in key order. Raises
+        StoreUnavailable.
+        """
+        self._check_open()
+        return self._components.get(component, _EMPTY).scan(first_key, last_key, limit)
 
     async def close(self) -> None:
-        """Refuses further appends."""
+        """Refuses further appends and reads."""
         self._is_open = False

@@ -51,6 +51,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
+HEADER_BYTES: Final = 100
+"""Of a SQLite file; no shorter one is a database."""
 BULK_ROWS: Final = 10_000
 """Rows per transaction of `bulk_load`."""
 PROBLEMS_MAX: Final = 100
@@ -67,8 +69,14 @@ def file_version(path: str) -> int:
     """
     try:
         file = Path(path)
-        if not file.exists() or file.stat().st_size == 0:
+        size_bytes = file.stat().st_size if file.exists() else 0
+        if size_bytes == 0:
             return 0
+        if size_bytes < HEADER_BYTES:  # SQLite takes a file of one byte for an empty database
+            raise StoreCorrupt(
+                f"{path}: damaged, or not an eventcore file (too short: {size_bytes} bytes); "
+                "restore it from a backup, or move it away to start empty"
+            )
         with contextlib.closing(connect(path, "rw")) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()

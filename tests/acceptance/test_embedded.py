@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ import eventcore
 from eventcore.errors import (
     AlreadyExists,
     BrokerClosed,
+    Conflict,
     InvalidParameter,
     InvalidPattern,
     InvalidReceiptHandle,
@@ -359,6 +360,7 @@ async def test_deleting_a_queue_ends_its_consumer_and_nothing_else() -> None:
             await (await broker.get_queue("other")).send("y")
             await until(lambda: others == 1)
             free.set()
+        assert await broker.list_queues() == ["other"]
 
 
 async def test_attributes_that_are_no_text_are_refused(broker: eventcore.Broker) -> None:
@@ -391,3 +393,179 @@ async def test_a_failed_commit_fails_the_call_and_handlers_go_on() -> None:
                         break
             await until(lambda: len(done) == 10)
         assert store.appends > 6, "both faults have happened"
+
+
+@pytest.mark.parametrize("detail", [[1], "x", None, {"a": "\ud800"}, {"a": object()}])
+async def test_events_are_put_all_or_none(broker: eventcore.Broker, detail: Any) -> None:
+    queue = await broker.create_queue("orders")
+    await broker.put_rule("all", {"source": ["shop"]}, [queue])
+    good = eventcore.Event(source="shop", detail_type="t", detail={"n": 1})
+    bad = eventcore.Event(source="shop", detail_type="t", detail=detail)
+    with pytest.raises(InvalidParameter, match="events"):
+        await broker.put_events([good, bad])
+    with pytest.raises(InvalidParameter, match="source"):
+        await broker.put_events([good, eventcore.Event(source="aws.ec2", detail_type="t")])
+    assert (await queue.statistics()).visible == 0
+
+
+async def test_nothing_is_stored_that_could_not_be_read_back(tmp_path: Path) -> None:
+    """One wrong type in a row would make the whole file unreadable."""
+    path = str(tmp_path / "events.db")
+    wrong: Any = 1.5
+    async with eventcore.open(path) as broker:
+        queue = await broker.create_queue("orders")
+        await queue.send("tea")
+        (message,) = await queue.receive()
+        for attempt in (
+            lambda: queue.send("x", delay_ms=wrong),
+            lambda: queue.send("x", delay_ms=True),
+            lambda: queue.send("x", group_id=cast("Any", 5)),
+            lambda: queue.send(cast("Any", b"x")),
+            lambda: message.release(wrong),
+            lambda: message.extend(wrong),
+            lambda: queue.receive(visibility_timeout_ms=wrong),
+            lambda: queue.receive(messages_max=wrong),
+            lambda: broker.create_queue("other", visibility_timeout_ms=wrong),
+            lambda: queue.configure(visibility_timeout_ms=wrong),
+            lambda: queue.configure(tags=None),
+            lambda: queue.configure(attributes={"a": 1}),
+            lambda: queue.configure(redrive="x"),
+            lambda: broker.create_bus("bad name!"),
+            lambda: broker.put_rule("r", {"source": ["s"]}, ["orders"]),
+            lambda: broker.put_rule("r", {"source": ["s"]}, [queue], input=cast("Any", 5)),
+        ):
+            with pytest.raises(InvalidParameter):
+                await attempt()
+    async with eventcore.open(path) as broker:
+        statistics = await (await broker.get_queue("orders")).statistics()
+        assert statistics.in_flight == 1
+        assert await broker.list_queues() == ["orders"]
+
+
+async def test_a_long_loop_of_calls_keeps_nobody_from_running() -> None:
+    async with eventcore.open() as broker:
+        queue = await broker.create_queue("orders")
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        for _ in range(60_000):
+            await queue.send("x")
+        counting.cancel()
+        assert turns > 100
+        assert (await queue.statistics()).visible == 60_000
+
+
+async def test_leaving_the_broker_drains_handlers_that_run_in_a_task() -> None:
+    started, finished = asyncio.Event(), False
+    async with eventcore.open() as broker:
+
+        @broker.queue("jobs")
+        async def handle(message: eventcore.Message) -> None:
+            nonlocal finished
+            started.set()
+            await asyncio.sleep(0.1)
+            finished = True
+
+        queue = await broker.create_queue("jobs")
+        await queue.send("slow")
+        running = asyncio.create_task(broker.run())
+        await started.wait()
+    assert finished
+    await asyncio.wait_for(running, 2)
+
+
+async def test_handlers_of_rules_need_names_of_their_own() -> None:
+    async with eventcore.open() as broker:
+        broker.rule({"source": ["a"]}, name="same")(lambda event: None)
+        with pytest.raises(InvalidParameter, match="name"):
+            broker.rule({"source": ["b"]}, name="same")(lambda event: None)
+
+
+async def test_a_bad_retry_is_the_handlers_fault_and_the_consumer_goes_on() -> None:
+    async with eventcore.open() as broker:
+        done: list[str] = []
+
+        @broker.queue("jobs", visibility_timeout_ms=50)
+        async def handle(message: eventcore.Message) -> None:
+            if message.body == "bad" and message.receives == 1:
+                raise eventcore.Retry(delay_ms=cast("Any", "5"))
+            if message.body == "jitter" and message.receives == 1:
+                raise eventcore.Retry(delay_ms=0.7)
+            done.append(message.body)
+
+        async with broker.running():
+            queue = await broker.get_queue("jobs")
+            await queue.send_many(["bad", "jitter"])
+            await until(lambda: sorted(done) == ["bad", "jitter"])
+
+
+async def test_a_fault_of_the_body_comes_out_as_itself_and_handlers_run_once() -> None:
+    async with eventcore.open() as broker:
+
+        @broker.queue("jobs")
+        async def handle(message: eventcore.Message) -> None:
+            pass
+
+        with pytest.raises(ValueError, match="mine"):
+            async with broker.running():
+                raise ValueError("mine")
+        async with broker.running():
+            with pytest.raises(Conflict):
+                await broker.run()
+            with pytest.raises(Conflict):
+                broker.queue("late")(handle)
+
+
+async def test_a_short_visibility_timeout_is_extended_in_time() -> None:
+    async with eventcore.open() as broker:
+        calls: list[int] = []
+
+        @broker.queue("jobs", visibility_timeout_ms=150)
+        async def handle(message: eventcore.Message) -> None:
+            calls.append(message.receives)
+            await asyncio.sleep(0.6)
+
+        async with broker.running():
+            await (await broker.get_queue("jobs")).send("slow")
+            await until(lambda: bool(calls))
+            await asyncio.sleep(0.5)
+        assert calls == [1]
+
+
+async def test_a_read_error_loses_no_message_that_was_spilled() -> None:
+    store = UnreadableStore(MemoryStore(holds_replies=True))
+    async with eventcore.open(store=store, memory_bytes_max=10) as broker:
+        dead = await broker.create_queue("dead")
+        queue = await broker.create_queue("jobs", dead_letter=dead, receives_max=1)
+        await queue.send("x" * 100)
+        (message,) = await queue.receive()
+        await message.release()
+        store.is_unreadable = True
+        with pytest.raises(StoreUnavailable):
+            await queue.receive()
+        store.is_unreadable = False
+        await until(lambda: broker.engine.is_ready)
+        assert await queue.receive() == []
+        assert [m.body for m in await dead.receive()] == ["x" * 100]
+
+
+class UnreadableStore:
+    """A store whose rows can not be read back while the test says so."""
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self._inner = inner
+        self.is_unreadable = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def read(self, component: int, keys: Sequence[int]) -> list[bytes | None]:
+        if self.is_unreadable:
+            raise StoreUnavailable("an injected read error")
+        return self._inner.read(component, keys)

@@ -36,7 +36,7 @@ STORES: dict[str, type[InlineSqliteStore | WriterSqliteStore]] = {
     "writer": WriterSqliteStore,
 }
 
-NOT_DATABASES = (b"hello", b"x" * 20_000, b"SQLite format 3\x00" + b"\x01" * 84)
+NOT_DATABASES = (b"x", b"hello", b"x" * 99, b"x" * 20_000, b"SQLite format 3\x00" + b"\x01" * 84)
 
 
 @pytest.fixture

@@ -91,9 +91,10 @@ class Wire:
         body: bytes = b"{}",
         headers: dict[bytes, bytes] | None = None,
         target: bytes = b"/",
+        method: bytes = b"POST",
     ) -> Answer:
         answer = Answer()
-        self.dispatcher(HttpRequest(b"POST", target, headers or {}, body, "127.0.0.1:5000"), answer)
+        self.dispatcher(HttpRequest(method, target, headers or {}, body, "127.0.0.1:5000"), answer)
         return answer
 
     def call(self, operation: str, /, *, service: str = "AmazonSQS", **members: Any) -> Answer:

@@ -50,6 +50,22 @@ def test_a_request_that_names_no_operation_is_an_unknown_operation(wire, headers
     assert answer.json["__type"] == "com.amazon.coral.service#UnknownOperationException"
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"])
+def test_an_operation_is_called_with_post_only(wire, method):
+    answer = wire.raw(b'{"QueueName": "orders"}', sqs_headers("CreateQueue"), method=method)
+    assert (answer.status, answer.error) == (404, "UnknownOperationException")
+    assert method.decode() in answer.json["message"]
+    assert wire.call("ListQueues").json.get("QueueUrls", []) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [(b"GET", 200), (b"POST", 200), (b"PUT", 404), (b"HEAD", 404)]
+)
+def test_a_query_request_comes_with_get_or_post(wire, method, status):
+    target = b"/?Action=GetCallerIdentity&Version=2011-06-15"
+    assert wire.raw(b"", {b"host": b"h"}, target, method).status == status
+
+
 def test_a_charset_in_the_content_type_does_not_matter(wire):
     content_type = b"application/x-amz-json-1.0; charset=utf-8"
     assert wire.raw(b"{}", sqs_headers("ListQueues", content_type=content_type)).status == 200

@@ -159,6 +159,14 @@ def test_the_quota_of_messages_in_flight_refuses_a_receive():
     assert driver.counts() == (2, 3, 0)
 
 
+def test_a_receive_takes_no_more_than_there_is_room_for_in_flight():
+    driver = Driver(quotas=Quotas(in_flight_max=5))
+    driver.send(*["x"] * 14)
+    driver.receive(4)
+    assert len(driver.receive(10)) == 1
+    assert driver.counts() == (9, 5, 0)
+
+
 def test_a_delete_makes_room_in_flight():
     driver = Driver(quotas=Quotas(in_flight_max=1))
     driver.send("a", "b")

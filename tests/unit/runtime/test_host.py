@@ -688,3 +688,19 @@ async def test_close_of_an_idle_host_is_immediate_and_may_be_repeated(rig):
     await rig.host.close()
     await rig.host.close()
     assert rig.store.appends == 0
+
+
+async def test_a_far_deadline_behind_many_near_ones_is_kept_once(rig):
+    now_ms = rig.clock.now_ms()
+    register = rig.register(1)
+    register.deadlines = [now_ms + 86_400_000]
+    for step in range(1_000):
+        register.deadlines.append(now_ms + step + 1)
+        rig.put(1, 1)
+        await turn()
+        if rig.host.mark() and not rig.host.has_reached(rig.host.mark()):
+            rig.store.commit()
+        rig.clock.advance(1)
+        await turn()
+    assert len(register.ticks) >= 999
+    assert len(rig.host._deadlines) < 200

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -65,6 +66,49 @@ def test_a_wrong_command_line_is_exit_2(command, capsys, arguments):
     command(lambda _: 0)
     assert cli.main(arguments) == 2
     assert "usage: eventcore" in capsys.readouterr().err
+
+
+COMMAND_LINES = {
+    "option between": ("send", "q --delay 5 hi", {"queue": "q", "body": "hi", "delay": 5}),
+    "flag between": ("send", "q --json hi", {"queue": "q", "body": "hi", "json": True}),
+    "options first": ("send", "--json --delay 5 q hi", {"queue": "q", "body": "hi", "delay": 5}),
+    "options last": ("send", "q hi --json", {"queue": "q", "body": "hi", "json": True}),
+    "no body": ("send", "--json q", {"queue": "q", "body": None}),
+    "standard input": ("send", "q --json -", {"queue": "q", "body": "-"}),
+    "a body like an option": ("send", "q --json -- --lines", {"body": "--lines", "lines": False}),
+    "all behind dashes": ("send", "--json -- q --", {"queue": "q", "body": "--", "json": True}),
+    "receive": ("receive", "--max 3 q --delete", {"queue": "q", "max": 3, "delete": True}),
+    "put-events": (
+        "put-events",
+        "--source s {} --detail-type t",
+        {"detail": "{}", "source": "s", "detail_type": "t"},
+    ),
+    "put-events, last": ("put-events", "--source s --json {}", {"detail": "{}", "json": True}),
+    "peek": ("peek", "--max 3 q --json", {"queue": "q", "max": 3, "json": True}),
+    "bench": ("bench", "send --json cycle", {"workloads": ["send", "cycle"], "json": True}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "expected"), COMMAND_LINES.values(), ids=COMMAND_LINES.keys()
+)
+def test_options_and_other_arguments_mix(monkeypatch, name, line, expected):
+    taken = []
+    module = import_module(f"eventcore.server.commands.{cli.COMMANDS[name][0]}")
+    monkeypatch.setattr(module, "run", lambda arguments: taken.append(vars(arguments)) or 0)
+    assert cli.main([name, *line.split()]) == 0
+    assert {key: taken[0][key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("line", ["", "--json", "q a b", "q --json a -- --b", "q --nope", "--"])
+def test_too_few_too_many_and_unknown_arguments_are_exit_2(monkeypatch, capsys, line):
+    module = import_module("eventcore.server.commands.send")
+    monkeypatch.setattr(module, "run", lambda _: pytest.fail("was run"))
+    assert cli.main(["send", *line.split()]) == 2
+    shown = capsys.readouterr().err
+    assert "usage: eventcore send [-h]" in shown
+    assert "queue [body]" in shown
+    assert cli.LITERAL not in shown
 
 
 def test_no_command_shows_all_of_them_and_is_exit_2(capsys):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from eventcore.errors import InvalidParameter
+from eventcore.server.cli import main
 from eventcore.server.commands import serve as serve_command
 from eventcore.server.daemon import ServeConfig
 
@@ -30,10 +31,28 @@ def test_data_names_a_directory_or_a_file_or_nothing(data, durability, path):
     assert ServeConfig(data=data, durability=durability).store_path() == path
 
 
-def test_an_existing_file_of_any_name_is_the_file(tmp_path):
-    file = tmp_path / "events.sqlite"
-    file.touch()
-    assert ServeConfig(data=str(file)).store_path() == str(file)
+def test_an_existing_directory_is_a_directory_whatever_its_name(tmp_path):
+    directory = tmp_path / "data.db"
+    directory.mkdir()
+    ServeConfig(data=str(directory)).check()
+    assert ServeConfig(data=str(directory)).store_path() == str(directory / "events.db")
+
+
+@pytest.mark.parametrize("name", ["notes", "notes.txt", "events.sqlite", "events.db.gz"])
+def test_an_existing_file_that_does_not_end_in_db_is_refused(tmp_path, name):
+    file = tmp_path / name
+    file.write_text("x")
+    with pytest.raises(InvalidParameter, match=rf"{name} is neither a directory nor a file .*\.db"):
+        ServeConfig(data=str(file)).check()
+    ServeConfig(data=str(file), durability="memory").check()
+
+
+def test_serve_refuses_a_file_named_by_mistake_with_exit_2_and_leaves_it_alone(tmp_path, capsys):
+    file = tmp_path / "notes.txt"
+    file.write_text("x")
+    assert main(["serve", "--port", "0", "--data", str(file)]) == 2
+    assert capsys.readouterr().err.startswith("eventcore serve: error: data: ")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("notes.txt", "x")]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
