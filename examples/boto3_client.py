@@ -1,8 +1,11 @@
 """boto3 against the daemon: only `endpoint_url` differs from AWS.
 
-eventcore serve &
-python examples/boto3_client.py             (pip install boto3)
-python examples/boto3_client.py http://127.0.0.1:4566
+    pip install boto3
+    eventcore serve                                          (in another terminal)
+    python examples/boto3_client.py
+    python examples/boto3_client.py http://127.0.0.1:4566
+
+Exit status: 1 when the answers are not what they should be, or nobody listens.
 """
 
 from __future__ import annotations
@@ -11,9 +14,18 @@ import json
 import sys
 
 import boto3
+from botocore.exceptions import EndpointConnectionError
 
 
 def main(endpoint_url: str) -> int:
+    try:
+        return route_late_flights(endpoint_url)
+    except EndpointConnectionError:
+        print(f"nobody listens on {endpoint_url}: start `eventcore serve` first", file=sys.stderr)
+        return 1
+
+
+def route_late_flights(endpoint_url: str) -> int:
     session = boto3.Session(
         aws_access_key_id="000000000000", aws_secret_access_key="any", region_name="us-east-1"
     )

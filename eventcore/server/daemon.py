@@ -51,8 +51,9 @@ class ServeConfig(msgspec.Struct, frozen=True):
     """What a daemon serves, where, and how carefully.
 
     `data` is a directory (made if missing; the file in it is "events.db") or a file that ends in
-    ".db" (not there yet, empty, or ours); None keeps everything in memory. `port` 0 lets the system choose. `drain_ms` bounds the
-    end. Messages survive as `durability` says, see `eventcore.stores.base.Durability`.
+    ".db" (new, empty, or ours); None keeps everything in memory. `port` 0 lets the system choose.
+    `drain_ms` bounds the end. Messages survive as `durability` says, see
+    `eventcore.stores.base.Durability`.
     """
 
     host: str = "127.0.0.1"

@@ -9,7 +9,11 @@ The contract is a journal's.
 - After a failed append the fate of that batch is unknown. The caller reloads before it goes on:
   every append fails with StoreUnavailable until `recover` has returned, and so does one on a store
   that is not open.
-- `read`, `scan` and `load` see what was appended successfully, never a part of a batch.
+- `read`, `scan` and `load` see what was appended successfully, never a part of a batch. They raise
+  StoreError: StoreUnavailable where the store has a path and is not open, or the rows are out of
+  reach now, StoreCorrupt where they are damaged. `load` may raise at any row; what it gave before
+  is right and not all. A read that fails changes nothing: the next append does what it would have.
+- Whoever leaves a `load` before its end closes the iterator, then appends.
 - A store may call `done` before `append` returns.
 """
 
@@ -109,7 +113,10 @@ class Store(Protocol):
         ...
 
     def load(self) -> Iterator[tuple[int, int, bytes]]:
-        """All rows, ordered by component and key, read bit by bit. No append while it runs."""
+        """All rows, ordered by component and key, read bit by bit. No append while it runs.
+
+        Raises StoreError, at the call or at any row.
+        """
         ...
 
     def append(self, batch: Batch, done: Done) -> None:
@@ -126,14 +133,17 @@ class Store(Protocol):
     def read(self, component: int, keys: Sequence[int]) -> list[bytes | None]:
         """The values of some rows of a component, in the order asked; None where there is no row.
 
-        A short blocking read.
+        A short blocking read. Raises StoreError.
         """
         ...
 
     def scan(
         self, component: int, first_key: int, last_key: int, limit: int
     ) -> list[tuple[int, bytes]]:
-        """At most `limit` rows of a component with first_key <= key <= last_key, in key order."""
+        """At most `limit` rows of a component with first_key <= key <= last_key, in key order.
+
+        A short blocking read. Raises StoreError.
+        """
         ...
 
     async def close(self) -> None:

@@ -1,7 +1,8 @@
 """A store in memory: what a broker without a path uses, and the fastest store for tests.
 
 Rows outlive `close` and `open` of the same object, so that a simulated crash can load them into a
-new broker; they are gone with the object. An append is done before `append` returns.
+new broker, and so that a test can look at them; they are gone with the object. An append is done
+before `append` returns.
 
 - The rows of a component lie in pages: the row `key` is in page `key >> PAGE_SHIFT`, a dict. Keys
   mostly follow each other, so pages are mostly full; an empty page is dropped at once.
@@ -122,16 +123,8 @@ class MemoryStore:
         """Gets ready; what an earlier use of this object appended is still there."""
         self._is_open = True
 
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise StoreUnavailable("the store is not open")
-
     def load(self) -> Iterator[tuple[int, int, bytes]]:
-        """All rows, ordered by component and key. Raises StoreUnavailable when not open."""
-        self._check_open()
-        return self._load()
-
-    def _load(self) -> Iterator[tuple[int, int, bytes]]:
+        """All rows, ordered by component and key."""
         for component, rows in sorted(self._components.items()):
             for number in rows.order:
                 for key, value in sorted(rows.pages[number].items()):
@@ -162,20 +155,16 @@ class MemoryStore:
         """Nothing to do: an append cannot fail while the store is open."""
 
     def read(self, component: int, keys: Sequence[int]) -> list[bytes | None]:
-        """The values of some rows, None where there is none. Raises StoreUnavailable."""
-        self._check_open()
+        """The values of some rows, None where there is none."""
         pages = self._components.get(component, _EMPTY).pages
         return [pages.get(key >> PAGE_SHIFT, _NO_ROWS).get(key) for key in keys]
 
     def scan(
         self, component: int, first_key: int, last_key: int, limit: int
     ) -> list[tuple[int, bytes]]:
-        """At most `limit` rows with first_key <= key <= last_key, in key order. Raises
-        StoreUnavailable.
-        """
-        self._check_open()
+        """At most `limit` rows with first_key <= key <= last_key, in key order."""
         return self._components.get(component, _EMPTY).scan(first_key, last_key, limit)
 
     async def close(self) -> None:
-        """Refuses further appends and reads."""
+        """Refuses further appends."""
         self._is_open = False

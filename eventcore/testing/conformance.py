@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -81,6 +81,17 @@ def _batch(*rows: tuple[int, int, bytes | None]) -> Batch:
 
 async def _put(store: Store, rows: Iterable[tuple[int, int, bytes | None]]) -> None:
     assert await append(store, _batch(*rows)) is None, "an append to an open store succeeds"
+
+
+def _close(rows: Iterator[Row]) -> None:
+    close = getattr(rows, "close", None)
+    if close is not None:
+        close()
+
+
+def _refuse(key: int) -> None:
+    if key == 50:
+        raise LookupError(key)
 
 
 async def a_new_store_is_empty(make: MakeStore) -> None:
@@ -183,6 +194,22 @@ async def a_scan_keeps_its_bounds_and_its_limit(make: MakeStore) -> None:
         assert store.scan(1, 19, KEY_MAX, 10) == [(19, b"19"), (25, b"25")]
 
 
+async def a_scan_and_a_range_may_be_far_apart(make: MakeStore) -> None:
+    """Keys may lie anywhere, in families far from each other; a range takes those within it."""
+    keys = [family << 48 | number for family in (0, 1, 9) for number in (0, 1_023, 1_024, 5_000)]
+    keys.append(KEY_MAX)
+    async with _opened(make) as store:
+        for first, last in ((0, 0), (1_023, 1_024), (1, 1 << 48), (1 << 48, KEY_MAX), (0, KEY_MAX)):
+            await _put(store, [(1, key, b"x") for key in keys])
+            inside = [key for key in keys if first <= key <= last]
+            assert [key for key, _ in store.scan(1, first, last, 99)] == inside
+            batch = Batch()
+            batch.trim(1, Trim(first, last))
+            assert await append(store, batch) is None
+            left = [key for _, key, _ in store.load()]
+            assert left == [key for key in keys if key not in inside]
+
+
 async def appends_take_effect_in_order(make: MakeStore) -> None:
     """Each append sees the one before it as done; `done` may start the next one."""
     async with _opened(make) as store:
@@ -229,9 +256,7 @@ async def a_load_may_be_left_unfinished(make: MakeStore) -> None:
         await _put(store, [(1, key, b"x") for key in range(100)])
         rows = store.load()
         assert next(rows) == (1, 0, b"x")
-        close = getattr(rows, "close", None)
-        if close is not None:
-            close()
+        _close(rows)
         await _put(store, [(1, 0, b"y")])
         assert store.read(1, [0]) == [b"y"]
 
@@ -258,6 +283,42 @@ async def an_append_needs_an_open_store(make: MakeStore) -> None:
     async with _opened(make) as again:
         expected = [(1, 2, b"b")] if again.path is not None else []
         assert list(again.load()) == expected, "a refused append leaves no row"
+
+
+async def reading_a_place_needs_an_open_store(make: MakeStore) -> None:
+    """`read`, `scan` and `load` of a path raise StoreUnavailable before `open` and after `close`."""
+    store = make()
+    if store.path is None:
+        return
+    for _ in range(2):
+        for read in (
+            lambda: store.read(1, [1]),
+            lambda: store.scan(1, 0, KEY_MAX, 1),
+            lambda: list(store.load()),
+        ):
+            try:
+                read()
+            except StoreUnavailable:
+                continue
+            raise AssertionError("rows are read from a store that is not open")
+        await store.open()
+        await _put(store, [(1, 1, b"a")])
+        await store.close()
+
+
+async def a_load_that_its_reader_breaks_off_harms_nothing(make: MakeStore) -> None:
+    """An exception of whoever takes the rows leaves a store that loads, appends and reads."""
+    async with _opened(make) as store:
+        await _put(store, [(1, key, b"x" * 300) for key in range(100)])
+        rows = store.load()
+        try:
+            for _, key, _ in rows:
+                _refuse(key)
+        except LookupError:
+            _close(rows)
+        assert len(list(store.load())) == 100
+        await _put(store, [(1, 50, None)])
+        assert store.scan(1, 49, 51, 9) == [(49, b"x" * 300), (51, b"x" * 300)]
 
 
 async def rows_outlive_the_object(make: MakeStore) -> None:
@@ -320,6 +381,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     a_load_may_be_left_unfinished,
     recover_keeps_what_was_appended,
     an_append_needs_an_open_store,
+    reading_a_place_needs_an_open_store,
+    a_load_that_its_reader_breaks_off_harms_nothing,
+    a_scan_and_a_range_may_be_far_apart,
     rows_outlive_the_object,
     close_waits_for_the_append_in_flight,
     a_place_belongs_to_one_store,

@@ -8,12 +8,15 @@ Crash points of an append, by its number (the first is 1):
 
 After a reported failure every append fails until `recover`, as the contract has it. `hold` keeps
 the answers back (the batches are durable, nobody knows it yet) until `release`.
+
+Reads fail when `reads_failing` or `load_fails_after` say so, and change nothing.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Literal, final
 
 from eventcore.errors import StoreError, StoreUnavailable
@@ -35,6 +38,10 @@ class FaultyStore:
         """Appends that were tried since the object was made."""
         self.recoveries_failing = 0
         """The next so many calls of `recover` raise StoreUnavailable."""
+        self.reads_failing = 0
+        """The next so many calls of `read`, `scan` and `load` raise StoreUnavailable."""
+        self.load_fails_after: int | None = None
+        """The next `load` gives so many rows, then raises StoreUnavailable."""
         self._is_failed = False
         self._is_holding = False
         self._held: deque[tuple[Done, StoreError | None]] = deque()
@@ -73,8 +80,19 @@ class FaultyStore:
         self._is_failed = False
 
     def load(self) -> Iterator[tuple[int, int, bytes]]:
-        """As the inner store's."""
-        return self.inner.load()
+        """As the inner store's, or fails, as told: at once or after some rows."""
+        self._check_read("load")
+        rows_max, self.load_fails_after = self.load_fails_after, None
+        return self.inner.load() if rows_max is None else self._load_in_part(rows_max)
+
+    def _load_in_part(self, rows_max: int) -> Iterator[tuple[int, int, bytes]]:
+        yield from islice(self.inner.load(), rows_max)
+        raise StoreUnavailable(f"injected fault: load after {rows_max} rows")
+
+    def _check_read(self, call: str) -> None:
+        if self.reads_failing > 0:
+            self.reads_failing -= 1
+            raise StoreUnavailable(f"injected fault: {call}")
 
     def append(self, batch: Batch, done: Done) -> None:
         """Appends to the inner store, or fails, as planned."""
@@ -108,13 +126,15 @@ class FaultyStore:
         self._is_failed = False
 
     def read(self, component: int, keys: Sequence[int]) -> list[bytes | None]:
-        """As the inner store's."""
+        """As the inner store's, or fails, as told."""
+        self._check_read("read")
         return self.inner.read(component, keys)
 
     def scan(
         self, component: int, first_key: int, last_key: int, limit: int
     ) -> list[tuple[int, bytes]]:
-        """As the inner store's."""
+        """As the inner store's, or fails, as told."""
+        self._check_read("scan")
         return self.inner.scan(component, first_key, last_key, limit)
 
     async def close(self) -> None:

@@ -63,6 +63,13 @@ def boto3_client(folder: Path, url: str) -> None:
         assert ended.stdout == "late by [75, 130]\n"
 
 
+def test_the_boto3_example_says_in_one_line_that_nobody_listens(tmp_path: Path):
+    url = "http://127.0.0.1:9"
+    ended = run("-W", "default", str(EXAMPLES / "boto3_client.py"), url, cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"nobody listens on {url}: start `eventcore serve` first\n"
+
+
 def manual_clock(folder: Path, _: str) -> None:
     file = str(EXAMPLES / "test_with_manual_clock.py")
     ended = run("-m", "pytest", "-q", "-p", "no:cacheprovider", file, cwd=folder)

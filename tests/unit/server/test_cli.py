@@ -94,8 +94,13 @@ COMMAND_LINES = {
 )
 def test_options_and_other_arguments_mix(monkeypatch, name, line, expected):
     taken = []
+
+    def run(arguments):
+        taken.append(vars(arguments))
+        return 0
+
     module = import_module(f"eventcore.server.commands.{cli.COMMANDS[name][0]}")
-    monkeypatch.setattr(module, "run", lambda arguments: taken.append(vars(arguments)) or 0)
+    monkeypatch.setattr(module, "run", run)
     assert cli.main([name, *line.split()]) == 0
     assert {key: taken[0][key] for key in expected} == expected
 
