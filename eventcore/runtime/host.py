@@ -453,7 +453,7 @@ class Host:
             try:
                 await self._store.recover()
                 await self.load()
-            except Exception as error:  # noqa: BLE001  (whatever it is, trying again is all there is)
+            except Exception as error:  # noqa: BLE001  (all there is: try again)
                 log.warning("recovery_failed", error=repr(error), retry_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RECOVERY_PAUSE_SECONDS_MAX)

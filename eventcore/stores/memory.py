@@ -41,14 +41,11 @@ class _Component:
         self.pages: dict[int, Page] = {}
         self.order: list[int] = []
 
-    def put(self, key: int, value: bytes) -> None:
+    def put_first(self, key: int, value: bytes) -> None:
+        """Puts the first row of its page; any other is put into the page right away."""
         number = key >> PAGE_SHIFT
-        page = self.pages.get(number)
-        if page is None:
-            self.pages[number] = {key: value}
-            insort(self.order, number)
-        else:
-            page[key] = value
+        self.pages[number] = {key: value}
+        insort(self.order, number)
 
     def delete(self, key: int) -> None:
         number = key >> PAGE_SHIFT
@@ -147,8 +144,10 @@ class MemoryStore:
                 component = components[number] = _Component()
             if value is None:
                 component.delete(key)
+            elif (page := component.pages.get(key >> PAGE_SHIFT)) is not None:
+                page[key] = value
             else:
-                component.put(key, value)
+                component.put_first(key, value)
         done(None)
 
     async def recover(self) -> None:

@@ -286,7 +286,7 @@ async def an_append_needs_an_open_store(make: MakeStore) -> None:
 
 
 async def reading_a_place_needs_an_open_store(make: MakeStore) -> None:
-    """`read`, `scan` and `load` of a path raise StoreUnavailable before `open` and after `close`."""
+    """`read`, `scan`, `load` of a path raise StoreUnavailable before `open` and after `close`."""
     store = make()
     if store.path is None:
         return

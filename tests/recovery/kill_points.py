@@ -163,9 +163,7 @@ def main(point: str, number: int, checkpoint_pages: int, program: str, *argument
     if point in PARENT_POINTS:
         arm_parent(point, number)
     elif program == "appender" and arguments[0].startswith("writer"):
-        writer_client.subprocess = armed_popen(  # type: ignore[assignment]
-            point, number, checkpoint_pages
-        )
+        vars(writer_client)["subprocess"] = armed_popen(point, number, checkpoint_pages)
     else:
         arm(point, number, checkpoint_pages)
     if program == "appender":

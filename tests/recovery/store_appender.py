@@ -19,6 +19,8 @@ from eventcore.stores.sqlite import InlineSqliteStore, WriterSqliteStore
 from eventcore.testing.conformance import append
 
 ROWS = 23
+COPIES = 700
+"""Of its number in a row: a batch of 16 kB or more, which takes several pages."""
 LATEST = (2, 0)
 MARKS = 3
 
@@ -34,7 +36,7 @@ def numbered_batch(number: int) -> Batch:
     """Batch `number`; everything in it says which one it is."""
     value = b"%d" % number
     batch = Batch()
-    batch.add(1, [Mutation(number * ROWS + at, value * 50, None, True) for at in range(ROWS)])
+    batch.add(1, [Mutation(number * ROWS + at, value * COPIES, None, True) for at in range(ROWS)])
     batch.add(LATEST[0], (Mutation(LATEST[1], value),))
     batch.add(MARKS, (Mutation(number, b""), Mutation(number - 1, None)))
     return batch
@@ -46,7 +48,7 @@ def whole_batches(store: Store) -> int:
     numbers = [(key, value) for component, key, value in rows if component == 1]
     count, rest = divmod(len(numbers), ROWS)
     assert rest == 0, "a batch is there in part"
-    assert numbers == [(at, b"%d" % (at // ROWS) * 50) for at in range(count * ROWS)]
+    assert numbers == [(at, b"%d" % (at // ROWS) * COPIES) for at in range(count * ROWS)]
     if count:
         assert [row for row in rows if row[0] == LATEST[0]] == [(*LATEST, b"%d" % (count - 1))]
         assert [row for row in rows if row[0] == MARKS] == [(MARKS, count - 1, b"")]

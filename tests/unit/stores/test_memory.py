@@ -79,7 +79,8 @@ def test_no_page_is_kept_empty_however_its_rows_go() -> None:
     store.append(trim, lambda error: None)
     assert not store._components[1].order
     assert not store._components[1].pages
-    assert store.scan(1, 0, 1 << 62, 1) == list(store.load()) == []
+    assert store.scan(1, 0, 1 << 62, 1) == []
+    assert list(store.load()) == []
 
 
 class _Counted(dict[int, dict[int, bytes]]):
