@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+import uvloop
 from botocore.config import Config
 
 START_SECONDS_MAX = 20
@@ -24,6 +26,18 @@ CREDENTIALS = {
     "aws_secret_access_key": "secret",
     "region_name": "us-east-1",
 }
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The embedded API is tested on both event loops; the daemon brings its own."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": asyncio.SelectorEventLoop
+    }
+    if item.path.name == "test_embedded.py":
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 class Daemon:
