@@ -109,7 +109,7 @@ class Broker:
         retention_ms: int = limits.RETENTION_MS_DEFAULT,
         wait_ms: int = 0,
         dead_letter: Queue | None = None,
-        receives_max: int = 10,
+        receives_max: int = limits.RECEIVES_MAX_DEFAULT,
     ) -> Queue:
         """Creates a queue, or gives the one of that name if its settings are the same.
 

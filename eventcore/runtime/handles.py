@@ -23,9 +23,14 @@ from eventcore.attributes import (
 from eventcore.codec import encode_json, json_decoder
 from eventcore.errors import EventcoreError, InvalidParameter
 from eventcore.ids import format_uuid
-from eventcore.limits import MESSAGE_ATTRIBUTES_MAX, WAIT_MS_MAX
+from eventcore.limits import MESSAGE_ATTRIBUTES_MAX, RECEIVES_MAX_DEFAULT, WAIT_MS_MAX
 from eventcore.queues.message import SendEntry
-from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, ReceiveRequest
+from eventcore.queues.queue_spec import (
+    QueueSpec,
+    QueueStatistics,
+    ReceiveRequest,
+    RedrivePolicy,
+)
 from eventcore.runtime.engine import Engine, ReceivedMessage
 
 __all__ = ["Attributes", "Message", "Queue"]
@@ -302,7 +307,14 @@ class Queue:
         return statistics
 
     async def configure(self, **changes: Any) -> None:
-        """Changes settings, by the names of QueueSpec. Raises InvalidParameter."""
+        """Changes settings, by the names of `Broker.create_queue` (and `tags`, `attributes`).
+
+        `dead_letter` is a Queue or None; `receives_max` goes with it. Raises InvalidParameter.
+        """
+        if "dead_letter" in changes:
+            changes["redrive"] = _redrive(
+                changes.pop("dead_letter"), changes.pop("receives_max", RECEIVES_MAX_DEFAULT)
+            )
         self._engine.begin()
         queue = self._engine.queue(self.arn)
         try:
@@ -320,6 +332,14 @@ class Queue:
         barrier = self._engine.barrier()
         if barrier is not None:
             await barrier
+
+
+def _redrive(dead_letter: Queue | None, receives_max: int) -> RedrivePolicy | None:
+    if dead_letter is None:
+        return None
+    if not isinstance(dead_letter, Queue):
+        raise InvalidParameter("dead_letter", "Must be a Queue or None.", dead_letter)
+    return RedrivePolicy(dead_letter.arn, receives_max)
 
 
 @final

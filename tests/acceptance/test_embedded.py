@@ -313,6 +313,18 @@ async def test_one_event_reaches_all_targets_of_all_rules(broker: eventcore.Brok
     assert bodies[2].body == "7"
 
 
+async def test_settings_change_while_the_queue_is_used(broker: eventcore.Broker) -> None:
+    dead = await broker.create_queue("dead")
+    queue = await broker.create_queue("orders")
+    await queue.configure(dead_letter=dead, receives_max=1, visibility_timeout_ms=0)
+    await queue.send("tea")
+    assert len(await queue.receive()) == 1
+    assert await queue.receive() == []
+    assert [message.body for message in await dead.receive()] == ["tea"]
+    await queue.configure(dead_letter=None)
+    assert queue.spec.redrive is None
+
+
 async def test_a_refused_receive_takes_no_message(broker: eventcore.Broker) -> None:
     queue = await broker.create_queue("orders")
     await queue.send("tea")
@@ -430,6 +442,7 @@ async def test_nothing_is_stored_that_could_not_be_read_back(tmp_path: Path) -> 
             lambda: queue.configure(tags=None),
             lambda: queue.configure(attributes={"a": 1}),
             lambda: queue.configure(redrive="x"),
+            lambda: queue.configure(dead_letter="x"),
             lambda: broker.create_bus("bad name!"),
             lambda: broker.put_rule("r", {"source": ["s"]}, ["orders"]),
             lambda: broker.put_rule("r", {"source": ["s"]}, [queue], input=cast("Any", 5)),
