@@ -28,7 +28,13 @@ from eventcore.buses.bus_spec import BusSpec
 from eventcore.clock import Clock
 from eventcore.codec import decode_json, encode_json
 from eventcore.connect import TargetFactory
-from eventcore.errors import AlreadyExists, Conflict, InvalidParameter, NotFound
+from eventcore.errors import (
+    AlreadyExists,
+    BrokerClosed,
+    Conflict,
+    InvalidParameter,
+    NotFound,
+)
 from eventcore.ids import IdSource, format_uuid
 from eventcore.limits import quotas_for
 from eventcore.queues.queue_spec import QueueSpec, RedrivePolicy
@@ -95,6 +101,7 @@ class Broker:
         self._rule_handlers: list[_RuleHandler] = []
         self._consumers: list[Consumer] = []
         self._is_running = False
+        self._is_closed = False
         self._stopped, self._ended = anyio.Event(), anyio.Event()
         self._ended.set()
 
@@ -276,7 +283,9 @@ class Broker:
             await self._stopped.wait()
 
     def stop(self) -> None:
-        """Ends `run` gently: no new messages, running handlers finish (at most `drain_ms`)."""
+        """Ends `run` gently: no new messages, running handlers finish (at most `drain_ms`). Before
+        `run`, it makes that return at once.
+        """
         self._stopped.set()
         for consumer in self._consumers:
             consumer.stop()
@@ -288,32 +297,51 @@ class Broker:
         Their queues and rules are created first. Raises Conflict when the handlers run already,
         and what creating queues and rules raises.
         """
+        if self._is_closed:
+            raise BrokerClosed("the broker is closed")
         if self._is_running:
             raise Conflict("broker", self.account, "its handlers are running already")
-        self._is_running = True
-        self._stopped, self._ended = anyio.Event(), anyio.Event()
+        self._is_running, self._ended = True, anyio.Event()
         try:
             async with anyio.create_task_group() as group:
                 self._consumers = await self._make_consumers()
-                for consumer in self._consumers:
-                    group.start_soon(consumer.run)
+                group.start_soon(self._run_consumers, self._consumers)
                 try:
                     yield self
                 finally:
                     self.stop()
         except BaseExceptionGroup as several:
-            if len(several.exceptions) == 1:
-                raise several.exceptions[0] from several.exceptions[0].__cause__
-            raise
+            only = _only_one(several)
+            raise only from only.__cause__
         finally:
             self._is_running = False
+            self._stopped = anyio.Event()  # the next run begins anew; a stop before it counts
+            self._ended.set()
+
+    async def _run_consumers(self, consumers: Sequence[Consumer]) -> None:
+        try:
+            if self._stopped.is_set():
+                return
+            async with anyio.create_task_group() as group:
+                for consumer in consumers:
+                    group.start_soon(consumer.run)
+        finally:
             self._ended.set()
 
     async def drain(self) -> None:
-        """Stops the handlers and waits until they have ended, `drain_ms` and a little at most."""
+        """Stops the handlers and waits until they have ended, `drain_ms` and a little at most.
+        Not for use in a handler, which would wait for itself.
+        """
+        if not self._is_running:
+            return
         self.stop()
         with anyio.move_on_after((self._drain_ms + DRAIN_GRACE_MS) / 1000, shield=True):
             await self._ended.wait()
+
+    async def close(self) -> None:
+        """Drains, for good: handlers can not be run again. `eventcore.open` does it at its end."""
+        self._is_closed = True
+        await self.drain()
 
     def _check_not_running(self) -> None:
         if self._is_running:
@@ -403,10 +431,20 @@ async def open_broker(
         try:
             yield broker
         finally:
-            await broker.drain()
+            await broker.close()
+
+
+def _only_one(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one exception of nested groups that hold one, else the group."""
+    found: BaseException = several
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found
 
 
 def _entry_of(event: Event) -> EventEntry:
+    if not isinstance(event.resources, tuple | list):
+        raise InvalidParameter("events", "An event's resources must be a tuple of str.", event)
     texts = (event.source, event.detail_type, *event.resources)
     if any(text.__class__ is not str for text in texts) or not isinstance(event.detail, dict):
         raise InvalidParameter("events", "An event's texts must be str, its detail a dict.", event)
@@ -418,7 +456,7 @@ def _entry_of(event: Event) -> EventEntry:
         source=event.source,
         detail_type=event.detail_type,
         detail=detail,
-        resources=event.resources,
+        resources=tuple(event.resources),
     )
 
 

@@ -90,6 +90,8 @@ class Consumer:
         self._concurrency = concurrency
         self._drain_ms = drain_ms
         self._running: dict[str, Message] = {}
+        self._kept: dict[str, None] = {}
+        """Handles whose handler is running: a heartbeat must not undo what settles them."""
         self._slot_free = anyio.Event()
         self._fetching: anyio.CancelScope | None = None
         self._is_stopping = False
@@ -151,6 +153,7 @@ class Consumer:
                 continue
             for message in messages:
                 self._running[message.receipt_handle] = message
+                self._kept[message.receipt_handle] = None
                 handlers.start_soon(self._handle, message)
 
     async def _drain(self, handlers: anyio.abc.TaskGroup) -> None:
@@ -182,13 +185,21 @@ class Consumer:
             self._slot_free.set()
 
     async def _call(self, message: Message) -> None:
+        try:
+            await self._run_handler(message)
+        finally:
+            self._kept.pop(message.receipt_handle, None)
+
+    async def _run_handler(self, message: Message) -> None:
         argument = self._convert(message)
         if self._is_async:
             result = self._handler(argument)
             assert result is not None
             await result
         else:
-            await anyio.to_thread.run_sync(functools.partial(self._handler, argument))
+            result = await anyio.to_thread.run_sync(functools.partial(self._handler, argument))
+            if inspect.isawaitable(result):
+                await result  # a plain function that made a coroutine: a lambda, a decorator
 
     async def _settle(self, action: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         """A message that can not be settled comes back by itself: at least once."""
@@ -199,14 +210,20 @@ class Consumer:
         except Exception:
             log.exception("settle_failed", queue=self.queue.name)
 
+    def _first_timeout_ms(self) -> int:
+        try:
+            return self.queue.visibility_timeout_ms
+        except EventcoreError:
+            return limits.VISIBILITY_TIMEOUT_MS_DEFAULT  # gone already: fetching finds out, too
+
     async def _beat(self) -> None:
         """Extends all running messages in one request, three times per visibility timeout."""
-        timeout_ms = self.queue.visibility_timeout_ms
+        timeout_ms = self._first_timeout_ms()
         while True:
             await self.queue.sleep(max(HEARTBEAT_MS_MIN, timeout_ms // HEARTBEATS_PER_TIMEOUT))
             try:
                 timeout_ms = self.queue.visibility_timeout_ms
-                failures = await self.queue.extend_many(list(self._running), timeout_ms)
+                failures = await self.queue.extend_many(list(self._kept), timeout_ms)
             except EventcoreError as error:  # deleted, reloading, or a commit failed
                 log.warning("heartbeat_failed", queue=self.queue.name, error=str(error))
                 continue

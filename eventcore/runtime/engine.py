@@ -485,7 +485,9 @@ class Engine:
             self._deliverer.wake(seat.arn)
         elif isinstance(machine, StandardQueue):
             host = self.host
-            self._waiters.wake(seat.arn, lambda: machine.has_ready and not host.is_full)
+            self._waiters.wake(
+                seat.arn, lambda: host.is_ready and machine.has_ready and not host.is_full
+            )
             if host.is_full:
                 host.wake(machine)
 

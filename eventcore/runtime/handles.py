@@ -9,6 +9,7 @@ durability promises), and raises StoreUnavailable when its fate is unknown.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, final
 
@@ -247,7 +248,8 @@ class Queue:
             self._engine.begin()
             queue = self._engine.queue(self.arn)
             for message in messages:
-                self._engine.change_visibility(queue, message.receipt_handle, 0)
+                with contextlib.suppress(InvalidParameter):  # it is somebody else's already
+                    self._engine.change_visibility(queue, message.receipt_handle, 0)
         except EventcoreError:
             return  # They come back by themselves when their visibility timeout is over.
 

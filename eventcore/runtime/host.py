@@ -350,6 +350,11 @@ class Host:
         """Whether the open batch holds anything: changes, or somebody who waits for its turn."""
         return bool(len(self._open) or self._open_waiting or self._open_barriers)
 
+    @property
+    def _is_taking(self) -> bool:
+        """Whether what is in memory stands; it does while the host is open, and while it drains."""
+        return self._refusal is None or isinstance(self._refusal, BrokerClosed)
+
     def _schedule_flush(self) -> None:
         if not self._is_flush_scheduled and self._loop is not None:
             self._is_flush_scheduled = True
@@ -357,7 +362,7 @@ class Host:
 
     def _flush(self) -> None:
         self._is_flush_scheduled = False
-        if self._refusal is not None and not isinstance(self._refusal, BrokerClosed):
+        if not self._is_taking:
             return
         while self._touched or (self._woken and not self.is_full):
             self._follow_up()
@@ -365,9 +370,15 @@ class Host:
                 break  # whoever is woken would add to it; after the commit there is room
             woken, self._woken = self._woken, []
             for seat in dict.fromkeys(woken):
+                if not self._is_taking:
+                    return  # a read failed meanwhile: all is being reloaded, and woken again then
                 self._on_wake(seat)
-        if self._flying is None and self._has_staged:
+        if self._flying is not None:
+            return
+        if self._has_staged:
             self._append()
+        elif self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     def _follow_up(self) -> None:
         touched, self._touched = self._touched, []

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 import eventcore
+from eventcore import limits
 from eventcore.errors import (
     AlreadyExists,
     BrokerClosed,
@@ -23,6 +24,7 @@ from eventcore.errors import (
     StoreLocked,
     StoreUnavailable,
 )
+from eventcore.stores.base import Batch, Done
 from eventcore.stores.memory import MemoryStore
 from eventcore.testing import FaultyStore, ManualClock
 
@@ -567,6 +569,109 @@ async def test_a_read_error_loses_no_message_that_was_spilled() -> None:
         await until(lambda: broker.engine.is_ready)
         assert await queue.receive() == []
         assert [m.body for m in await dead.receive()] == ["x" * 100]
+
+
+async def test_closing_over_the_bound_of_a_batch_comes_to_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "BATCH_ROWS_MAX", 10)
+    store = FaultyStore(MemoryStore(holds_replies=True))
+    async with eventcore.open(store=store, drain_ms=200) as broker:
+        queue = await broker.create_queue("q")
+        other = await broker.create_queue("o")
+        poll = asyncio.create_task(queue.receive(wait_ms=20_000))
+        await asyncio.sleep(0.05)
+        store.hold()
+        sends: list[asyncio.Task[Any]] = [asyncio.create_task(other.send("x"))]
+        await asyncio.sleep(0.01)
+        sends.append(asyncio.create_task(queue.send_many([str(n) for n in range(20)])))
+        await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.05, store.release)
+    await asyncio.wait_for(asyncio.gather(*sends, poll, return_exceptions=True), 5)
+    assert all(send.exception() is None for send in sends)
+
+
+async def test_a_plain_function_that_makes_a_coroutine_is_awaited() -> None:
+    async with eventcore.open() as broker:
+        done: list[str] = []
+
+        async def real(message: eventcore.Message) -> None:
+            done.append(message.body)
+
+        broker.queue("jobs")(lambda message: real(message))  # noqa: PLW0108
+        async with broker.running():
+            await (await broker.get_queue("jobs")).send("x")
+            await until(lambda: bool(done))
+    assert done == ["x"]
+
+
+async def test_a_heartbeat_does_not_undo_a_retry() -> None:
+    store = SlowStore(MemoryStore(holds_replies=True), 0.2)
+    async with eventcore.open(store=store) as broker:
+        calls: list[int] = []
+
+        @broker.queue("jobs", visibility_timeout_ms=900)
+        async def handle(message: eventcore.Message) -> None:
+            calls.append(message.receives)
+            raise eventcore.Retry(delay_ms=60_000)
+
+        async with broker.running():
+            await (await broker.get_queue("jobs")).send("x")
+            await until(lambda: bool(calls))
+            await asyncio.sleep(2)
+    assert calls == [1]
+
+
+async def test_running_stopping_and_leaving_in_every_order() -> None:
+    async with eventcore.open(drain_ms=3_000) as broker:
+        done: list[str] = []
+
+        @broker.queue("jobs")
+        async def handle(message: eventcore.Message) -> None:
+            done.append(message.body)
+
+        async with asyncio.timeout(2):
+            broker.stop()
+            await broker.run()  # a stop before the run counts
+            await broker.drain()  # nothing runs
+            async with broker.running():
+                await (await broker.get_queue("jobs")).send("x")
+                await until(lambda: done == ["x"])
+                await broker.drain()  # waits for the handlers, not for this block
+
+        async def outlive() -> None:
+            async with broker.running():
+                await asyncio.sleep(100)
+
+        left = asyncio.create_task(outlive())
+        await asyncio.sleep(0.05)
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 1
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    with pytest.raises(BrokerClosed):
+        await broker.run()
+
+
+async def test_the_resources_of_an_event_are_a_list(broker: eventcore.Broker) -> None:
+    for wrong in ("arn:x", None, 5):
+        event = eventcore.Event(source="s", detail_type="d", resources=cast("Any", wrong))
+        with pytest.raises(InvalidParameter, match="resources"):
+            await broker.put_events([event])
+
+
+class SlowStore:
+    """A store whose appends take a while."""
+
+    def __init__(self, inner: MemoryStore, seconds: float) -> None:
+        self._inner = inner
+        self._seconds = seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def append(self, batch: Batch, done: Done) -> None:
+        asyncio.get_running_loop().call_later(self._seconds, self._inner.append, batch, done)
 
 
 class UnreadableStore:
