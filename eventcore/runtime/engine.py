@@ -111,7 +111,6 @@ class Engine:
         connectors = connectors or Connectors()
         self.router = Router(self, connectors)
         self._deliverer = Deliverer(EngineOutboxDriver(self), connectors)
-        self._now_ms = 0
 
     @classmethod
     @asynccontextmanager
@@ -137,11 +136,13 @@ class Engine:
         """Answers long polls empty, waits until all accepted is durable, closes the store."""
         self._sweeper.stop()
         self._waiters.close()
-        await self._deliverer.drain(self._drain_ms)
         try:
-            await self.host.close()
+            await self._deliverer.drain(self._drain_ms)
         finally:
-            await self._store.close()
+            try:
+                await self.host.close()
+            finally:
+                await self._store.close()
 
     # Requests
 
@@ -154,11 +155,11 @@ class Engine:
         """Opens a request. Raises StoreUnavailable while reloading or overloaded, BrokerClosed at
         the end.
         """
-        self._now_ms = self.host.begin()
+        self.host.begin()
 
     def now_ms(self) -> int:
         """The time of the current request."""
-        return self._now_ms
+        return self.host.now_ms
 
     def hold(self, reply: Reply, payload: Any) -> None:
         """Closes a request: the payload leaves when all that it tells is durable."""
@@ -212,14 +213,14 @@ class Engine:
         Conflict.
         """
         component = self.host.run(
-            self._directory, self._directory.register(kind, arn, self._now_ms)
+            self._directory, self._directory.register(kind, arn, self.host.now_ms)
         )
         self._machines[arn] = machine
         self.host.seat(Seat(component, kind, arn, machine))
 
     def drop_resource(self, arn: str) -> None:
         """Deletes a resource. Its rows are trimmed in slices afterwards. Raises NotFound."""
-        self.host.run(self._directory, self._directory.retire(arn, self._now_ms))
+        self.host.run(self._directory, self._directory.retire(arn, self.host.now_ms))
         seat = self.host.unseat(self._machines.pop(arn))
         self.host.touch(seat)
         self._sweeper.start(self._directory)
@@ -250,7 +251,7 @@ class Engine:
         spec.validate()
         queue = self._new_queue(arn)
         self.add_resource(QUEUE, arn, queue)
-        self.host.run(queue, queue.configure(spec, self._now_ms))
+        self.host.run(queue, queue.configure(spec, self.host.now_ms))
         return queue
 
     def delete_queue(self, arn: str) -> None:
@@ -268,7 +269,7 @@ class Engine:
 
     def set_queue_spec(self, queue: StandardQueue, spec: QueueSpec) -> None:
         """Changes a queue's settings. Raises InvalidParameter."""
-        self.host.run(queue, queue.configure(spec, self._now_ms))
+        self.host.run(queue, queue.configure(spec, self.host.now_ms))
 
     def dead_letter_sources(self, arn: str) -> list[str]:
         """The ARNs of the queues of the same account and region that dead-letter into this one,
@@ -286,7 +287,7 @@ class Engine:
 
     def send(self, queue: StandardQueue, entry: SendEntry) -> SendResult:
         """Sends one message; see StandardQueue.send."""
-        return self.host.run(queue, queue.send(entry, self._now_ms))
+        return self.host.run(queue, queue.send(entry, self.host.now_ms))
 
     def receive(self, queue: StandardQueue, request: ReceiveRequest) -> list[ReceivedMessage]:
         """Receives what is visible now; see StandardQueue.receive. Spilled bodies are read back
@@ -295,7 +296,7 @@ class Engine:
         redrive = queue.spec.redrive
         if redrive is not None and redrive.target_arn not in self._machines:
             request = msgspec.structs.replace(request, redrive_reachable=False)
-        messages = self.host.run(queue, queue.receive(request, self._now_ms))
+        messages = self.host.run(queue, queue.receive(request, self.host.now_ms))
         if not messages:
             return []
         return [
@@ -378,7 +379,7 @@ class Engine:
 
     def delete(self, queue: StandardQueue, handle: str) -> None:
         """Deletes a received message; see StandardQueue.delete."""
-        self.host.run(queue, queue.delete(handle, self._now_ms))
+        self.host.run(queue, queue.delete(handle, self.host.now_ms))
 
     def reject(self, queue: StandardQueue, handle: str) -> bool:
         """Dead-letters a received message at once; see StandardQueue.reject."""
@@ -388,16 +389,16 @@ class Engine:
 
     def change_visibility(self, queue: StandardQueue, handle: str, timeout_ms: int) -> None:
         """See StandardQueue.change_visibility."""
-        self.host.run(queue, queue.change_visibility(handle, timeout_ms, self._now_ms))
+        self.host.run(queue, queue.change_visibility(handle, timeout_ms, self.host.now_ms))
 
     def purge(self, queue: StandardQueue) -> None:
         """See StandardQueue.purge."""
-        self.host.run(queue, queue.purge(self._now_ms))
+        self.host.run(queue, queue.purge(self.host.now_ms))
 
     def statistics(self, queue: StandardQueue) -> QueueStatistics:
         """The queue's counts."""
         self.host.look(queue)
-        return queue.statistics(self._now_ms)
+        return queue.statistics(self.host.now_ms)
 
     def _new_queue(self, arn: str) -> StandardQueue:
         return StandardQueue(arn, self.ids, self.quotas, self._memory_bytes_max)
@@ -422,7 +423,7 @@ class Engine:
             self.host.look(self._directory)
             raise AlreadyExists(BUS, _bus_name(arn))
         bus = EventBus(arn, self.ids, self.quotas)
-        outcome = bus.configure(spec, self._now_ms)
+        outcome = bus.configure(spec, self.host.now_ms)
         self.add_resource(BUS, arn, bus)
         self.host.run(bus, outcome)
         return bus
@@ -455,7 +456,7 @@ class Engine:
         self, bus: EventBus, entries: Sequence[EventEntry], *, is_atomic: bool = False
     ) -> tuple[EventResult, ...]:
         """Puts events; see EventBus.put_events."""
-        return self.host.run(bus, bus.put_events(entries, self._now_ms, is_atomic=is_atomic))
+        return self.host.run(bus, bus.put_events(entries, self.host.now_ms, is_atomic=is_atomic))
 
     def open_outbox(self, url: str) -> Outbox:
         """The outbox for deliveries to a URL, made if need be."""

@@ -132,6 +132,8 @@ class Host:
         self._flown_at = 0.0
         self._number = 1
         self._durable = 0
+        self.now_ms = 0
+        """The time of the current command, a request's or a tick's: effects are routed with it."""
         self._horizon = 0
         self._commands = 0
         self._is_flush_scheduled = False
@@ -159,7 +161,8 @@ class Host:
                 "more changes are waiting for the disk than BATCH_ROWS_MAX; try again"
             )
         self._horizon = 0
-        return self._clock.now_ms()
+        self.now_ms = self._clock.now_ms()
+        return self.now_ms
 
     def begin_unchecked(self) -> None:
         """Opens a command that changes nothing and must be answered in any state (an expired long
@@ -523,7 +526,7 @@ class Host:
 
     def _on_timer(self) -> None:
         self._timer, self._timer_ms = None, NEVER
-        now_ms = self._clock.now_ms()
+        self.now_ms = now_ms = self._clock.now_ms()
         due: list[Seat] = []
         deadlines = self._deadlines
         while deadlines and len(due) < SEATS_PER_TIMER:

@@ -29,9 +29,7 @@ __all__ = [
     "COMMIT_FAILED",
     "COMMIT_SLOW",
     "CONNECTION_DROPPED",
-    "DAEMON_DRAINED",
     "DAEMON_DRAINING",
-    "DAEMON_FAILED",
     "DAEMON_STARTED",
     "DAEMON_STOPPED",
     "DELIVERY_DROPPED",
@@ -51,9 +49,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 DAEMON_STARTED: Final = "daemon_started"
 DAEMON_DRAINING: Final = "daemon_draining"
-DAEMON_DRAINED: Final = "daemon_drained"
 DAEMON_STOPPED: Final = "daemon_stopped"
-DAEMON_FAILED: Final = "daemon_failed"
 CONNECTION_DROPPED: Final = "connection_dropped"
 COMMIT_SLOW: Final = "commit_slow"
 COMMIT_FAILED: Final = "commit_failed"

@@ -12,8 +12,10 @@ from aiohttp import web
 
 import eventcore
 from eventcore.arn import bus_arn
-from eventcore.buses.bus import Target
+from eventcore.buses.bus import RuleSpec, Target
+from eventcore.errors import RetryableDelivery
 from eventcore.runtime.broker import Event
+from eventcore.testing import ManualClock
 from eventcore_connectors.webhook import webhook_target
 
 
@@ -107,3 +109,33 @@ async def test_a_rejected_delivery_arrives_in_the_dead_letter_queue(endpoint):
     assert json.loads(message.body)["id"] == event_id
     assert message.attributes["ERROR_CODE"] == "SDK_CLIENT_ERROR"
     assert message.attributes["TARGET_ARN"] == endpoint.url
+
+
+class Refusing:
+    """A target that asks to be left alone for an hour."""
+
+    async def open(self) -> None:
+        pass
+
+    async def deliver(self, delivery) -> None:
+        raise RetryableDelivery("refusing", "not now", retry_after_ms=3_600_000)
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_dead_letter_that_time_makes_bears_the_time_at_which_it_was_made():
+    clock = ManualClock()
+    factories = {"http": lambda url, options: Refusing()}
+    async with eventcore.open(clock=clock, connectors=factories) as broker:
+        dead = await broker.create_queue("dead", retention_ms=60_000)
+        engine = broker.engine
+        engine.begin()
+        bus = engine.bus(bus_arn(broker.account, broker.region, "default"))
+        target = Target("1", "http://192.0.2.1/", dead_letter_arn=dead.arn, age_ms_max=600_000)
+        engine.replace_rule(bus, "r", RuleSpec(pattern='{"source":["s"]}'), [target])
+        await broker.put_events([Event(source="s", detail_type="t")])
+        put_ms = clock.now_ms()
+        await clock.run_for(600_000)
+        (message,) = await dead.receive()
+        assert message.sent_ms == put_ms + 600_000
