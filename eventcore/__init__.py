@@ -18,19 +18,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from eventcore.errors import EventcoreError
+    from eventcore.queues.queue_spec import Chaos, RedriveAllow
     from eventcore.runtime.broker import Broker, Event
     from eventcore.runtime.broker import open_broker as open  # noqa: A004  (as in `eventcore.open`)
     from eventcore.runtime.consumer import Reject, Retry
-    from eventcore.runtime.handles import Message, Queue
+    from eventcore.runtime.handles import Message, OutgoingMessage, Queue
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Broker",
+    "Chaos",
     "Event",
     "EventcoreError",
     "Message",
+    "OutgoingMessage",
     "Queue",
+    "RedriveAllow",
     "Reject",
     "Retry",
     "__version__",
@@ -41,8 +45,11 @@ _HOMES: Final = {
     "Broker": ("eventcore.runtime.broker", "Broker"),
     "Event": ("eventcore.runtime.broker", "Event"),
     "EventcoreError": ("eventcore.errors", "EventcoreError"),
+    "Chaos": ("eventcore.queues.queue_spec", "Chaos"),
     "Message": ("eventcore.runtime.handles", "Message"),
+    "OutgoingMessage": ("eventcore.runtime.handles", "OutgoingMessage"),
     "Queue": ("eventcore.runtime.handles", "Queue"),
+    "RedriveAllow": ("eventcore.queues.queue_spec", "RedriveAllow"),
     "Reject": ("eventcore.runtime.consumer", "Reject"),
     "Retry": ("eventcore.runtime.consumer", "Retry"),
     "open": ("eventcore.runtime.broker", "open_broker"),

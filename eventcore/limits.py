@@ -33,6 +33,27 @@ WAIT_MS_MAX: Final = 20_000
 RECEIVES_MAX_DEFAULT: Final = 10
 RECEIVES_MAX_LOWEST: Final = 1
 RECEIVES_MAX_HIGHEST: Final = 1_000
+REDRIVE_SOURCES_MAX: Final = 10
+"""Queues that a RedriveAllowPolicy can name."""
+DEDUPLICATION_MS: Final = 300_000
+"""For which a FIFO queue remembers a deduplication id, and the id of a receive attempt."""
+GROUP_ID_CHARACTERS_MAX: Final = 128
+"""Of a message group id, a deduplication id, and the id of a receive attempt."""
+NOISY_IN_FLIGHT_MIN: Final = 30
+"""Messages in flight from which on a message group of a fair queue can be a noisy neighbour."""
+NOISY_SHARE: Final = 0.1
+"""Of the messages in flight, or of the consumers' time, above which a message group is noisy."""
+FIFO_CALLS_PER_S: Final = 300
+"""Calls of each action on a FIFO queue a second, and per message group in high-throughput mode."""
+MOVE_TASK_MESSAGES_PER_S_MAX: Final = 500
+MOVE_TASKS_LISTED_MAX: Final = 10
+MOVE_TASKS_RUNNING_MAX: Final = 100
+"""Message move tasks running at a time in an account (quota)."""
+POLICY_BYTES_MAX: Final = 8_192
+POLICY_STATEMENTS_MAX: Final = 20
+POLICY_PRINCIPALS_MAX: Final = 50
+POLICY_CONDITIONS_MAX: Final = 10
+PERMISSION_ACTIONS_MAX: Final = 7
 QUEUE_NAME_CHARACTERS_MAX: Final = 80
 PURGE_INTERVAL_MS: Final = 60_000
 RECREATE_INTERVAL_MS: Final = 60_000
@@ -71,6 +92,8 @@ BODY_MEMORY_BYTES_DEFAULT: Final = 512 * 1024 * 1024
 """Bodies of a queue beyond this many bytes stay in the store and are read back on receive."""
 TICK_STEPS_MAX: Final = 1_000
 """Steps of one machine's tick before the event loop has its turn."""
+BROWSE_STEPS_MAX: Final = 10_000
+"""Message numbers that one look into a queue passes."""
 WAITERS_MAX: Final = 100_000
 """Long polls waiting at a time, over all queues."""
 BATCH_ROWS_MAX: Final = 50_000
@@ -106,6 +129,24 @@ HTTP_UNREAD_BYTES_MAX: Final = 256 * 1024
 """Unsent answers of one connection beyond which no more of its requests are read."""
 HTTP_SWEEP_MS: Final = 500
 """How often connections are looked through for those that are too slow."""
+DOOR_BODY_BYTES_MAX: Final = 64 * 1024
+"""Of a request at a side door."""
+DOOR_SLICE: Final = 50
+"""Messages, or queues, that a side door looks at before the event loop has its turn."""
+DOOR_SLICES_MAX: Final = 1_000
+"""Turns of the event loop that one look may take, beyond which its answer is cut."""
+DOORS_RUNNING_MAX: Final = 16
+"""Looks through side doors that run at a time; others wait for their turn."""
+DOOR_ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of an answer about messages, beyond which it is cut: the message that passes it is the last."""
+PEEK_MESSAGES_MAX: Final = 10_000
+"""Messages that a peek of a whole queue looks at (LocalStack's door, which knows no pages)."""
+BROWSE_MESSAGES_MAX: Final = 1_000
+"""Messages on a page of our own door."""
+BROWSE_QUEUES_MAX: Final = 1_000
+"""Queues on a page of our own door."""
+BROWSE_PAGE_DEFAULT: Final = 100
+"""Messages, or queues, on a page of our own door when the caller does not say."""
 DRAIN_MS_DEFAULT: Final = 10_000
 """For the requests that run when the daemon is told to stop."""
 WARNING_INTERVAL_MS: Final = 5_000
@@ -123,6 +164,8 @@ class Quotas(msgspec.Struct, frozen=True):
     purge_interval_ms: int | None = None
     recreate_interval_ms: int | None = None
     rules_per_bus_max: int | None = None
+    fifo_calls_per_s: int | None = None
+    move_tasks_max: int | None = None
 
 
 RELAXED_QUOTAS: Final = Quotas()
@@ -131,6 +174,8 @@ AWS_QUOTAS: Final = Quotas(
     purge_interval_ms=PURGE_INTERVAL_MS,
     recreate_interval_ms=RECREATE_INTERVAL_MS,
     rules_per_bus_max=300,
+    fifo_calls_per_s=FIFO_CALLS_PER_S,
+    move_tasks_max=MOVE_TASKS_RUNNING_MAX,
 )
 
 

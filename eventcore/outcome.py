@@ -89,7 +89,8 @@ class Parcel(msgspec.Struct, gc=False, frozen=True):
     id of its own.
 
     `attributes` is `eventcore.attributes.encode_attributes(...)`, `attributes_md5` their raw
-    digest; both empty for none.
+    digest; both empty for none. A FIFO queue takes it even where it has taken one of the same
+    deduplication id, unless `is_deduplicated`.
     """
 
     body: str
@@ -99,6 +100,8 @@ class Parcel(msgspec.Struct, gc=False, frozen=True):
     group_id: str | None = None
     deduplication_id: str | None = None
     trace_header: str | None = None
+    sender_id: str = ""
+    is_deduplicated: bool = True
 
 
 class Deliver(msgspec.Struct, gc=False, frozen=True):

@@ -24,6 +24,7 @@ __all__ = [
     "ATTEMPTS_EXHAUSTED",
     "NO_RESOURCE",
     "OUTBOX_FULL",
+    "SDK_CLIENT_ERROR",
     "DeliveryFailure",
     "to_dead_letter",
 ]
@@ -32,6 +33,8 @@ ATTEMPTS_EXHAUSTED: Final = "MaximumRetryAttempts"
 AGE_EXHAUSTED: Final = "MaximumEventAgeInSeconds"
 NO_RESOURCE: Final = "NO_RESOURCE"
 """Error code: the target does not exist."""
+SDK_CLIENT_ERROR: Final = "SDK_CLIENT_ERROR"
+"""Error code: the target refuses this delivery, and always would."""
 OUTBOX_FULL: Final = "OUTBOX_FULL"
 """Error code: the oldest delivery made room for a new one. Ours; AWS has none for it."""
 MESSAGE_CHARACTERS_MAX: Final = 1_024

@@ -14,6 +14,7 @@ import msgspec
 from eventcore.codec import record_decoder
 
 __all__ = [
+    "Browsed",
     "DeliveryRecord",
     "Message",
     "MessageRecord",
@@ -21,7 +22,11 @@ __all__ = [
     "SendResult",
     "decode_delivery",
     "decode_message",
+    "sequence_text",
 ]
+
+_SEQUENCE_BASE: Final = 18_800_000_000_000_000_000
+_SEQUENCE_STEP: Final = 256
 
 
 class MessageRecord(msgspec.Struct, gc=False, frozen=True, array_like=True):
@@ -71,7 +76,8 @@ decode_delivery: Final = record_decoder(DeliveryRecord)
 
 class SendEntry(msgspec.Struct, gc=False, frozen=True):
     """A message to send. `delay_ms` None takes the queue's. `attributes` is
-    `eventcore.attributes.encode_attributes(...)`.
+    `eventcore.attributes.encode_attributes(...)`. `group_id` is a fair queue's tenant, or a FIFO
+    queue's message group; `deduplication_id` is for FIFO queues.
     """
 
     body: str
@@ -90,19 +96,22 @@ class SendEntry(msgspec.Struct, gc=False, frozen=True):
 
 class SendResult(msgspec.Struct, gc=False, frozen=True):
     """What a send answers with. Both digests are raw, 16 bytes (empty where there are no
-    attributes).
+    attributes). `sequence` is a FIFO queue's sequence number; 0 in a standard queue. A duplicate
+    within a FIFO queue's deduplication interval gets the id and the sequence number of the message
+    that is there.
     """
 
     id: bytes
     body_md5: bytes
     attributes_md5: bytes
+    sequence: int = 0
 
 
 class Message(msgspec.Struct, gc=False, frozen=True):
-    """A received message, as `StandardQueue.receive` gives it out.
+    """A received message, as a queue's `receive` gives it out.
 
     `record` is the encoded `MessageRecord`, or None when it was spilled: then the host reads row
-    `key` back.
+    `key` back. `sequence` is a FIFO queue's sequence number, else 0.
     """
 
     key: int
@@ -111,3 +120,27 @@ class Message(msgspec.Struct, gc=False, frozen=True):
     receives: int
     first_received_ms: int
     visible_ms: int
+    sequence: int = 0
+
+
+class Browsed(msgspec.Struct, gc=False, frozen=True):
+    """A message as it is, looked at without receiving it. `state` is "visible", "in flight" or
+    "delayed"; `visible_ms` is when it is visible (again), 0 for a visible one. `number` rises with
+    the sends. `record` and `sequence` as in `Message`.
+    """
+
+    key: int
+    number: int
+    record: bytes | None
+    state: str
+    receives: int
+    first_received_ms: int
+    visible_ms: int
+    sequence: int = 0
+
+
+def sequence_text(sequence: int) -> str:
+    """The 20 digits of a FIFO queue's SequenceNumber. They rise with the sends, as texts as well;
+    that they are not consecutive is as on AWS.
+    """
+    return str(_SEQUENCE_BASE + sequence * _SEQUENCE_STEP)

@@ -36,11 +36,18 @@ from eventcore.errors import (
     NotFound,
 )
 from eventcore.ids import IdSource, format_uuid
-from eventcore.limits import quotas_for
-from eventcore.queues.queue_spec import QueueSpec, RedrivePolicy
+from eventcore.limits import Quotas, quotas_for
+from eventcore.queues.queue_spec import (
+    DEDUPLICATE_PER_QUEUE,
+    LIMIT_PER_QUEUE,
+    Chaos,
+    QueueSpec,
+    RedriveAllow,
+    RedrivePolicy,
+)
 from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.consumer import Consumer, Handler
-from eventcore.runtime.engine import Engine
+from eventcore.runtime.engine import FIFO_SUFFIX, Engine
 from eventcore.runtime.handles import Message, Queue
 from eventcore.stores.base import Durability, Store
 from eventcore.stores.factory import Committer, store_for
@@ -117,11 +124,22 @@ class Broker:
         wait_ms: int = 0,
         dead_letter: Queue | None = None,
         receives_max: int = limits.RECEIVES_MAX_DEFAULT,
+        message_bytes_max: int = limits.MESSAGE_BYTES_MAX,
+        content_deduplication: bool = False,
+        deduplication_scope: str = DEDUPLICATE_PER_QUEUE,
+        throughput_limit: str = LIMIT_PER_QUEUE,
+        redrive_allow: RedriveAllow | None = None,
+        tags: Mapping[str, str] | None = None,
+        chaos: Chaos | None = None,
     ) -> Queue:
         """Creates a queue, or gives the one of that name if its settings are the same.
 
-        Messages received `receives_max` times go to `dead_letter`. Raises AlreadyExists when the
-        settings differ, InvalidParameter for a name or setting that AWS would not allow.
+        A name that ends in ".fifo" makes a FIFO queue; `content_deduplication`,
+        `deduplication_scope` ("queue", "messageGroup") and `throughput_limit` ("perQueue",
+        "perMessageGroupId") are for those. Messages received `receives_max` times go to
+        `dead_letter`, a queue of the same kind; `redrive_allow` says which queues may name this one
+        so. `chaos` makes it misbehave on purpose. Raises AlreadyExists when the settings differ,
+        InvalidParameter for a name or setting that AWS would not allow.
         """
         _check_name(name)
         redrive = None if dead_letter is None else RedrivePolicy(dead_letter.arn, receives_max)
@@ -130,7 +148,15 @@ class Broker:
             delay_ms=delay_ms,
             retention_ms=retention_ms,
             wait_ms=wait_ms,
+            message_bytes_max=message_bytes_max,
             redrive=redrive,
+            tags=dict(tags or {}),
+            is_fifo=name.endswith(FIFO_SUFFIX),
+            content_deduplication=content_deduplication,
+            deduplication_scope=deduplication_scope,
+            throughput_limit=throughput_limit,
+            redrive_allow=redrive_allow,
+            chaos=chaos,
         )
         self.engine.begin()
         arn = self._queue_arn(name)
@@ -396,6 +422,7 @@ async def open_broker(
     durability: Durability = "full",
     committer: Committer = "inline",
     strictness: str = "relaxed",
+    quotas: Quotas | None = None,
     account: str = DEFAULT_ACCOUNT,
     region: str = DEFAULT_REGION,
     memory_bytes_max: int = limits.BODY_MEMORY_BYTES_DEFAULT,
@@ -411,9 +438,10 @@ async def open_broker(
     durability: "full" (default; acknowledged means fsynced), "relaxed" (fsynced within 100 ms; a
     kill loses nothing, a power cut at most that much). committer: "inline" commits on the event
     loop, "writer" in a process of its own. strictness: "relaxed", or "aws" with AWS's account
-    quotas. `store` takes any store of your own instead. `connectors` are the factories of
-    targets outside, by URL scheme; by default those that are installed (see eventcore.connect).
-    `connector_options` are their options, by the beginning of the URL ("https://example.org/").
+    quotas; `quotas` are any of your own instead. `store` takes any store of your own instead.
+    `connectors` are the factories of targets outside, by URL scheme; by default those that are
+    installed (see eventcore.connect). `connector_options` are their options, by the beginning of
+    the URL ("https://example.org/").
 
     Raises StoreLocked, StoreTooNew, StoreCorrupt, StoreUnavailable.
     """
@@ -421,7 +449,7 @@ async def open_broker(
     options: dict[str, Any] = {
         "clock": clock,
         "ids": ids,
-        "quotas": quotas_for(strictness),
+        "quotas": quotas or quotas_for(strictness),
         "memory_bytes_max": memory_bytes_max,
         "connectors": Connectors(connectors, connector_options),
         "drain_ms": drain_ms,
@@ -485,11 +513,13 @@ def _event_of(message: Message) -> Event:
 
 
 def _check_name(name: str) -> None:
-    is_allowed = name.isascii() and all(c.isalnum() or c in "-_" for c in name)
-    if not 1 <= len(name) <= limits.QUEUE_NAME_CHARACTERS_MAX or not is_allowed:
+    stem = name.removesuffix(FIFO_SUFFIX)
+    is_allowed = stem.isascii() and all(c.isalnum() or c in "-_" for c in stem)
+    if not stem or len(name) > limits.QUEUE_NAME_CHARACTERS_MAX or not is_allowed:
         raise InvalidParameter(
             "name",
-            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length.",
+            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length. "
+            'A FIFO queue\'s ends in ".fifo".',
             name,
         )
 

@@ -28,7 +28,7 @@ from eventcore.errors import (
     RetryableDelivery,
     StoreError,
 )
-from eventcore.outboxes.dead_letter import DeliveryFailure
+from eventcore.outboxes.dead_letter import SDK_CLIENT_ERROR, DeliveryFailure
 from eventcore.outboxes.outbox import Attempt
 from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.telemetry import logger_of
@@ -239,7 +239,7 @@ class _Lane:
         except (PermanentDelivery, InvalidParameter) as error:
             # InvalidParameter: the connector does not take this URL.
             cause = error.cause if isinstance(error, PermanentDelivery) else str(error)
-            failure = DeliveryFailure("SDK_CLIENT_ERROR", cause)
+            failure = DeliveryFailure(SDK_CLIENT_ERROR, cause)
             await self._report(lambda: driver.rejected(target_arn, attempt, failure))
         except RetryableDelivery as error:
             code = "INTERNAL_ERROR" if error.retry_after_ms is None else "THROTTLING"

@@ -29,21 +29,26 @@ from eventcore.clock import Clock, SystemClock
 from eventcore.errors import (
     AlreadyExists,
     EventcoreError,
+    InvalidParameter,
     LimitExceeded,
     NotFound,
     StoreCorrupt,
 )
-from eventcore.ids import IdSource, SystemIds
+from eventcore.ids import IdSource, SystemIds, format_uuid
 from eventcore.limits import RELAXED_QUOTAS, Quotas
 from eventcore.outboxes.outbox import Outbox
 from eventcore.outcome import Effect, Machine, Mutation, Outcome
-from eventcore.queues.message import Message, MessageRecord, SendEntry, SendResult, decode_message
+from eventcore.queues.fifo import FifoQueue
+from eventcore.queues.message import MessageRecord, SendEntry, SendResult, decode_message
+from eventcore.queues.move_task import MoveTask
+from eventcore.queues.queue import QueueMachine
 from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, ReceiveRequest
 from eventcore.queues.standard import StandardQueue
 from eventcore.resources.directory import DIRECTORY_COMPONENT, Directory
 from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.deliverer import Deliverer
 from eventcore.runtime.host import Host, Reply, Seat
+from eventcore.runtime.mover import Mover
 from eventcore.runtime.outbox_driver import EngineOutboxDriver
 from eventcore.runtime.router import OUTBOX, Router
 from eventcore.runtime.sweeper import Sweeper
@@ -52,10 +57,11 @@ from eventcore.runtime.timers import timers_for
 from eventcore.runtime.waiters import Waiter, Waiters
 from eventcore.stores.base import Store
 
-__all__ = ["Engine", "ReceivedMessage"]
+__all__ = ["FIFO_SUFFIX", "BrowsedMessage", "Engine", "ReceivedMessage"]
 
 T = TypeVar("T")
 QUEUE: Final = "queue"
+FIFO_SUFFIX: Final = ".fifo"
 BUS: Final = "bus"
 DEFAULT_BUS: Final = "default"
 
@@ -63,13 +69,38 @@ log = logger_of("eventcore.engine")
 
 
 class ReceivedMessage(msgspec.Struct, gc=False, frozen=True):
-    """A received message with its content. `receives` counts this receive; times are epoch ms."""
+    """A received message with its content. `receives` counts this receive; times are epoch ms.
+    `sequence` is a FIFO queue's sequence number, else 0.
+    """
 
     record: MessageRecord
     receipt_handle: str
     receives: int
     first_received_ms: int
     visible_ms: int
+    sequence: int = 0
+
+
+class BrowsedMessage(msgspec.Struct, gc=False, frozen=True):
+    """A message looked at without receiving it; members as in `queues.message.Browsed`."""
+
+    number: int
+    record: MessageRecord
+    state: str
+    receives: int
+    first_received_ms: int
+    visible_ms: int
+    sequence: int
+
+    @property
+    def id(self) -> str:
+        """The message's id, a UUID."""
+        return format_uuid(self.record.id)
+
+    @property
+    def body(self) -> str:
+        """The body as it was sent."""
+        return self.record.body
 
 
 @final
@@ -108,6 +139,7 @@ class Engine:
         self._directory = Directory(quotas)
         self._machines: dict[str, Any] = {}
         self._sweeper = Sweeper(self.host, store, self.clock, self._timers)
+        self._mover = Mover(self, self.clock, self._timers, quotas.move_tasks_max)
         connectors = connectors or Connectors()
         self.router = Router(self, connectors)
         self._deliverer = Deliverer(EngineOutboxDriver(self), connectors)
@@ -135,6 +167,7 @@ class Engine:
     async def close(self) -> None:
         """Answers long polls empty, waits until all accepted is durable, closes the store."""
         self._sweeper.stop()
+        self._mover.stop()
         self._waiters.close()
         try:
             await self._deliverer.drain(self._drain_ms)
@@ -227,22 +260,24 @@ class Engine:
 
     # Queues
 
-    def queue(self, arn: str) -> StandardQueue:
+    def queue(self, arn: str) -> QueueMachine:
         """The queue of an ARN. Raises NotFound("queue", name)."""
         machine = self._machines.get(arn)
-        if not isinstance(machine, StandardQueue):
+        if not isinstance(machine, QueueMachine):
             self.host.look(self._directory)  # it may have been deleted just now
             raise NotFound(QUEUE, arn.rpartition(":")[2])
         return machine
 
-    def create_queue(self, arn: str, spec: QueueSpec) -> StandardQueue:
+    def create_queue(self, arn: str, spec: QueueSpec) -> QueueMachine:
         """Creates a queue; gives the existing one if its settings are the same.
 
         Raises AlreadyExists with the setting that differs, Conflict within the cool-down after a
-        deletion (quota), InvalidParameter for a setting out of range.
+        deletion (quota), InvalidParameter for a setting out of range, for a FIFO queue whose name
+        does not end in ".fifo" (and the reverse), and for a dead-letter queue of another kind or
+        one that does not allow it.
         """
         existing = self._machines.get(arn)
-        if isinstance(existing, StandardQueue):
+        if isinstance(existing, QueueMachine):
             self.host.look(existing)
             difference = _difference(existing.spec, spec)
             if difference is not None:
@@ -250,6 +285,7 @@ class Engine:
             return existing
         spec.validate()
         queue = self._new_queue(arn)
+        self._check_spec(queue, spec)
         self.add_resource(QUEUE, arn, queue)
         self.host.run(queue, queue.configure(spec, self.host.now_ms))
         return queue
@@ -267,9 +303,38 @@ class Engine:
         first = queue_arn(account, region, "")
         return [arn[len(first) :] for arn in self.arns_with_prefix(first + prefix)]
 
-    def set_queue_spec(self, queue: StandardQueue, spec: QueueSpec) -> None:
-        """Changes a queue's settings. Raises InvalidParameter."""
+    def set_queue_spec(self, queue: QueueMachine, spec: QueueSpec) -> None:
+        """Changes a queue's settings. Raises InvalidParameter, as `create_queue` does."""
+        spec.validate()
+        self._check_spec(queue, spec)
         self.host.run(queue, queue.configure(spec, self.host.now_ms))
+
+    def _check_spec(self, queue: QueueMachine, spec: QueueSpec) -> None:
+        """What one queue can not know of its settings. A dead-letter queue may be named before it
+        exists, and is asked when it is named, not later.
+        """
+        if spec.is_fifo != queue.is_fifo:
+            raise InvalidParameter(
+                "is_fifo", 'The names of FIFO queues, and only theirs, end in ".fifo".', queue.name
+            )
+        redrive = spec.redrive
+        if redrive is None or redrive == queue.spec.redrive:
+            return
+        target = self._machines.get(redrive.target_arn)
+        if redrive.target_arn.endswith(FIFO_SUFFIX) != queue.is_fifo:
+            raise InvalidParameter(
+                "redrive", "Dead-letter queue must be same type of queue as the source.", queue.name
+            )
+        if not isinstance(target, QueueMachine):
+            return
+        self.host.look(target)
+        allow = target.spec.redrive_allow
+        if allow is not None and not allow.allows(queue.arn):
+            raise InvalidParameter(
+                "redrive",
+                "The dead-letter queue's redrive allow policy does not allow this source queue.",
+                queue.name,
+            )
 
     def dead_letter_sources(self, arn: str) -> list[str]:
         """The ARNs of the queues of the same account and region that dead-letter into this one,
@@ -285,13 +350,21 @@ class Engine:
                 found.append(source)
         return found
 
-    def send(self, queue: StandardQueue, entry: SendEntry) -> SendResult:
-        """Sends one message; see StandardQueue.send."""
+    def admit(self, queue: QueueMachine, action: str) -> None:
+        """Counts a call of an action ("send", "receive", "delete", "change"; a batch is one call)
+        before it does anything. Raises LimitExceeded; see QueueMachine.admit.
+        """
+        if queue.is_limited:
+            self.host.look(queue)
+            queue.admit(action, self.host.now_ms)
+
+    def send(self, queue: QueueMachine, entry: SendEntry) -> SendResult:
+        """Sends one message; see StandardQueue.send, FifoQueue.send."""
         return self.host.run(queue, queue.send(entry, self.host.now_ms))
 
-    def receive(self, queue: StandardQueue, request: ReceiveRequest) -> list[ReceivedMessage]:
-        """Receives what is visible now; see StandardQueue.receive. Spilled bodies are read back
-        (blocking, short).
+    def receive(self, queue: QueueMachine, request: ReceiveRequest) -> list[ReceivedMessage]:
+        """Receives what is visible now; see StandardQueue.receive and FifoQueue.receive. Spilled
+        bodies are read back (blocking, short).
         """
         redrive = queue.spec.redrive
         if redrive is not None and redrive.target_arn not in self._machines:
@@ -301,21 +374,45 @@ class Engine:
             return []
         return [
             ReceivedMessage(
-                decode_message(m.record or self._read_back(queue, m)),
+                decode_message(m.record or self.read_back(queue, m.key)),
                 m.receipt_handle,
                 m.receives,
                 m.first_received_ms,
                 m.visible_ms,
+                m.sequence,
             )
             for m in messages
         ]
 
-    def _read_back(self, queue: StandardQueue, message: Message) -> bytes:
-        return self.host.read_or_fail(self.host.seat_of(queue), message.key)
+    def read_back(self, queue: QueueMachine, key: int) -> bytes:
+        """The row of a spilled message. Raises StoreUnavailable, and reloads, if it can not be
+        read.
+        """
+        return self.host.read_or_fail(self.host.seat_of(queue), key)
+
+    def browse(
+        self, queue: QueueMachine, after: int, messages_max: int
+    ) -> tuple[list[BrowsedMessage], int]:
+        """Messages as they are, nothing is changed; see QueueMachine.browse."""
+        self.host.look(queue)
+        found, after = queue.browse(after, messages_max, self.host.now_ms)
+        browsed = [
+            BrowsedMessage(
+                m.number,
+                decode_message(m.record or self.read_back(queue, m.key)),
+                m.state,
+                m.receives,
+                m.first_received_ms,
+                m.visible_ms,
+                m.sequence,
+            )
+            for m in found
+        ]
+        return browsed, after
 
     def receive_when_ready(
         self,
-        queue: StandardQueue,
+        queue: QueueMachine,
         request: ReceiveRequest,
         wait_ms: int,
         done: Callable[[list[ReceivedMessage]], None],
@@ -342,7 +439,7 @@ class Engine:
 
     def wait_for_messages(
         self,
-        queue: StandardQueue,
+        queue: QueueMachine,
         request: ReceiveRequest,
         wait_ms: int,
         done: Callable[[list[ReceivedMessage]], None],
@@ -353,7 +450,7 @@ class Engine:
 
         def serve() -> bool:
             found = self._machines.get(arn)
-            if not isinstance(found, StandardQueue):
+            if not isinstance(found, QueueMachine):
                 return False
             try:
                 self.begin()
@@ -377,31 +474,59 @@ class Engine:
             self.host.wake(queue)
         return waiter
 
-    def delete(self, queue: StandardQueue, handle: str) -> None:
-        """Deletes a received message; see StandardQueue.delete."""
+    def delete(self, queue: QueueMachine, handle: str) -> None:
+        """Deletes a received message; see QueueMachine.delete."""
         self.host.run(queue, queue.delete(handle, self.host.now_ms))
 
-    def reject(self, queue: StandardQueue, handle: str) -> bool:
-        """Dead-letters a received message at once; see StandardQueue.reject."""
+    def reject(self, queue: QueueMachine, handle: str) -> bool:
+        """Dead-letters a received message at once; see QueueMachine.reject."""
         redrive = queue.spec.redrive
         is_reachable = redrive is not None and redrive.target_arn in self._machines
         return self.host.run(queue, queue.reject(handle, is_reachable))
 
-    def change_visibility(self, queue: StandardQueue, handle: str, timeout_ms: int) -> None:
-        """See StandardQueue.change_visibility."""
+    def change_visibility(self, queue: QueueMachine, handle: str, timeout_ms: int) -> None:
+        """See QueueMachine.change_visibility."""
         self.host.run(queue, queue.change_visibility(handle, timeout_ms, self.host.now_ms))
 
-    def purge(self, queue: StandardQueue) -> None:
-        """See StandardQueue.purge."""
+    def purge(self, queue: QueueMachine) -> None:
+        """See QueueMachine.purge."""
         self.host.run(queue, queue.purge(self.host.now_ms))
 
-    def statistics(self, queue: StandardQueue) -> QueueStatistics:
+    def statistics(self, queue: QueueMachine) -> QueueStatistics:
         """The queue's counts."""
         self.host.look(queue)
         return queue.statistics(self.host.now_ms)
 
-    def _new_queue(self, arn: str) -> StandardQueue:
-        return StandardQueue(arn, self.ids, self.quotas, self._memory_bytes_max)
+    def start_move(
+        self, source: QueueMachine, destination_arn: str | None, per_second: int | None
+    ) -> str:
+        """Starts a message move task; returns its handle. Without a destination, messages go back
+        to the queues that they came from. `per_second` is messages a second, None for as fast as
+        it goes.
+
+        Raises InvalidParameter for a source that is no queue's dead-letter queue, a destination of
+        another kind, account or region, a rate out of range, and ("request") when a task of this
+        source is running; NotFound for a destination that does not exist;
+        LimitExceeded("move_tasks_max").
+        """
+        return self._mover.start(source, destination_arn, per_second)
+
+    def cancel_move(self, handle: str) -> int:
+        """Cancels a message move task; returns how many messages it has moved.
+
+        Raises NotFound("move task") for a handle of none, InvalidParameter("task_handle") when it
+        is not running any more.
+        """
+        return self._mover.cancel(handle)
+
+    def list_moves(self, source: QueueMachine, tasks_max: int) -> list[MoveTask]:
+        """The latest message move tasks of a queue, newest first."""
+        self.host.look(source)
+        return self._mover.tasks(source, tasks_max)
+
+    def _new_queue(self, arn: str) -> QueueMachine:
+        kind = FifoQueue if arn.endswith(FIFO_SUFFIX) else StandardQueue
+        return kind(arn, self.ids, self.quotas, self._memory_bytes_max)
 
     # Buses
 
@@ -474,6 +599,9 @@ class Engine:
 
     def _on_loaded(self) -> None:
         self._sweeper.start(self._directory)
+        for arn, machine in self._machines.items():
+            if isinstance(machine, QueueMachine) and machine.is_moving:
+                self._mover.resume(arn)
 
     def _watch(self, arn: str, is_waited_for: bool) -> None:
         machine = self._machines.get(arn)
@@ -484,7 +612,7 @@ class Engine:
         machine = self._machines.get(seat.arn)
         if isinstance(machine, Outbox):
             self._deliverer.wake(seat.arn)
-        elif isinstance(machine, StandardQueue):
+        elif isinstance(machine, QueueMachine):
             host = self.host
             self._waiters.wake(
                 seat.arn, lambda: host.is_ready and machine.has_ready and not host.is_full

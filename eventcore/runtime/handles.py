@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 import msgspec
 
@@ -24,20 +24,37 @@ from eventcore.attributes import (
 from eventcore.codec import encode_json, json_decoder
 from eventcore.errors import EventcoreError, InvalidParameter
 from eventcore.ids import format_uuid
-from eventcore.limits import MESSAGE_ATTRIBUTES_MAX, RECEIVES_MAX_DEFAULT, WAIT_MS_MAX
-from eventcore.queues.message import SendEntry
+from eventcore.limits import (
+    MESSAGE_ATTRIBUTES_MAX,
+    MOVE_TASKS_LISTED_MAX,
+    RECEIVES_MAX_DEFAULT,
+    WAIT_MS_MAX,
+)
+from eventcore.queues.message import SendEntry, sequence_text
+from eventcore.queues.move_task import MoveTask
 from eventcore.queues.queue_spec import (
     QueueSpec,
     QueueStatistics,
     ReceiveRequest,
     RedrivePolicy,
 )
-from eventcore.runtime.engine import Engine, ReceivedMessage
+from eventcore.runtime.engine import BrowsedMessage, Engine, ReceivedMessage
 
-__all__ = ["Attributes", "Message", "Queue"]
+__all__ = ["Attributes", "Message", "OutgoingMessage", "Queue"]
 
 T = TypeVar("T")
 Attributes = Mapping[str, str | int | float | bytes]
+BROWSE_SLICE_MESSAGES: Final = 100
+
+
+class OutgoingMessage(msgspec.Struct, frozen=True):
+    """A message for `Queue.send_many`, with the arguments of `Queue.send`."""
+
+    body: str
+    delay_ms: int | None = None
+    attributes: Attributes | None = None
+    group_id: str | None = None
+    deduplication_id: str | None = None
 
 
 @final
@@ -88,6 +105,24 @@ class Message:
     def group_id(self) -> str | None:
         """The message group, if it was sent with one."""
         return self._received.record.group_id
+
+    @property
+    def deduplication_id(self) -> str | None:
+        """The deduplication id, in a FIFO queue."""
+        return self._received.record.deduplication_id
+
+    @property
+    def sequence_number(self) -> str | None:
+        """Where it stands among the messages of its FIFO queue: 20 digits that rise with the sends.
+        None in a standard queue.
+        """
+        sequence = self._received.sequence
+        return sequence_text(sequence) if sequence else None
+
+    @property
+    def dead_letter_source(self) -> str | None:
+        """The ARN of the queue that dead-lettered it, if one did."""
+        return self._received.record.dead_letter_source
 
     @property
     def receipt_handle(self) -> str:
@@ -157,39 +192,78 @@ class Queue:
         delay_ms: int | None = None,
         attributes: Attributes | None = None,
         group_id: str | None = None,
+        deduplication_id: str | None = None,
     ) -> str:
         """Sends a message and returns its id when it is durable.
 
-        Raises MissingParameter for an empty body, InvalidParameter for one over the queue's size or
-        a bad delay.
+        `group_id` is the message group: in a FIFO queue what is in order, and required; in a
+        standard queue a tenant that is treated fairly. `deduplication_id` is for FIFO queues: a
+        second message of the same id within five minutes goes nowhere, and gets the id of the
+        first.
+
+        Raises MissingParameter for an empty body and for no group, InvalidParameter for one over
+        the queue's size, a bad delay or id.
         """
         engine = self._engine
         engine.begin()
         entry = (
             SendEntry(body, delay_ms)
-            if not attributes and group_id is None
-            else _entry(body, delay_ms, attributes, group_id)
+            if not attributes and group_id is None and deduplication_id is None
+            else _entry(body, delay_ms, attributes, group_id, deduplication_id)
         )
-        result = engine.send(engine.queue(self.arn), entry)
+        queue = engine.queue(self.arn)
+        engine.admit(queue, "send")
+        result = engine.send(queue, entry)
         barrier = engine.barrier()
         if barrier is not None:
             await barrier
         return format_uuid(result.id)
 
-    async def send_json(self, content: Any, *, delay_ms: int | None = None) -> str:
+    async def send_json(
+        self,
+        content: Any,
+        *,
+        delay_ms: int | None = None,
+        attributes: Attributes | None = None,
+        group_id: str | None = None,
+        deduplication_id: str | None = None,
+    ) -> str:
         """Sends anything msgspec can encode, as JSON. See `send`."""
-        return await self.send(encode_json(content).decode(), delay_ms=delay_ms)
+        return await self.send(
+            encode_json(content).decode(),
+            delay_ms=delay_ms,
+            attributes=attributes,
+            group_id=group_id,
+            deduplication_id=deduplication_id,
+        )
 
-    async def send_many(self, bodies: Iterable[str], *, delay_ms: int | None = None) -> list[str]:
+    async def send_many(
+        self,
+        bodies: Iterable[str | OutgoingMessage],
+        *,
+        delay_ms: int | None = None,
+        group_id: str | None = None,
+    ) -> list[str]:
         """Sends several messages in one transaction: all or, if it raises, none. Returns their ids
         in order.
+
+        Each is a body, for which `delay_ms` and `group_id` count, or an OutgoingMessage with its
+        own. Raises what `send` raises, for the first that is not allowed.
         """
         engine = self._engine
-        entries = [SendEntry(body, delay_ms) for body in bodies]
+        entries = [
+            SendEntry(body, delay_ms, group_id=group_id)
+            if isinstance(body, str)
+            else _entry(
+                body.body, body.delay_ms, body.attributes, body.group_id, body.deduplication_id
+            )
+            for body in bodies
+        ]
         engine.begin()
         queue = engine.queue(self.arn)
         for entry in entries:
             queue.check_send(entry)
+        engine.admit(queue, "send")
         results = [engine.send(queue, entry) for entry in entries]
         await self._durable()
         return [format_uuid(result.id) for result in results]
@@ -200,19 +274,22 @@ class Queue:
         messages_max: int = 1,
         wait_ms: int | None = None,
         visibility_timeout_ms: int | None = None,
+        attempt_id: str | None = None,
     ) -> list[Message]:
         """Receives up to `messages_max` (1 to 10) messages, waiting up to `wait_ms` (default: the
         queue's) for the first.
 
-        If the waiting task is cancelled, what it may just have been given becomes visible again at
-        once.
+        `attempt_id` is for FIFO queues: a receive with the id of one in the last five minutes gives
+        the same messages again, as long as nothing was done to them. If the waiting task is
+        cancelled, what it may just have been given becomes visible again at once.
         """
         if wait_ms is not None and not 0 <= wait_ms <= WAIT_MS_MAX:
             raise InvalidParameter("wait_ms", f"Must be >= 0 and <= {WAIT_MS_MAX}.", wait_ms)
         engine = self._engine
         engine.begin()
         queue = engine.queue(self.arn)
-        request = ReceiveRequest(messages_max, visibility_timeout_ms)
+        request = ReceiveRequest(messages_max, visibility_timeout_ms, attempt_id=attempt_id)
+        engine.admit(queue, "receive")
         received = engine.receive(queue, request)
         wait_ms = queue.spec.wait_ms if wait_ms is None else wait_ms
         if not received and wait_ms:
@@ -259,7 +336,9 @@ class Queue:
         """
         engine = self._engine
         engine.begin()
-        engine.delete(engine.queue(self.arn), receipt_handle)
+        queue = engine.queue(self.arn)
+        engine.admit(queue, "delete")
+        engine.delete(queue, receipt_handle)
         barrier = engine.barrier()
         if barrier is not None:
             await barrier
@@ -268,6 +347,7 @@ class Queue:
         """See Message.extend."""
         self._engine.begin()
         queue = self._engine.queue(self.arn)
+        self._engine.admit(queue, "change")
         self._engine.change_visibility(queue, receipt_handle, timeout_ms)
         await self._durable()
 
@@ -308,8 +388,67 @@ class Queue:
         await self._durable()
         return statistics
 
+    async def browse(self, *, after: int = -1, messages_max: int = 100) -> list[BrowsedMessage]:
+        """Messages as they are, in the order of their sends, without receiving them: those with a
+        `number` above `after`.
+        """
+        found: list[BrowsedMessage] = []
+        while len(found) < messages_max:
+            self._engine.begin()
+            queue = self._engine.queue(self.arn)
+            more, last = self._engine.browse(
+                queue, after, min(messages_max - len(found), BROWSE_SLICE_MESSAGES)
+            )
+            await self._durable()
+            found += more
+            if last == after:
+                break
+            after = last
+        return found
+
+    async def dead_letter_sources(self) -> list[str]:
+        """The ARNs of the queues that dead-letter into this one, sorted."""
+        self._engine.begin()
+        self._engine.queue(self.arn)
+        sources = self._engine.dead_letter_sources(self.arn)
+        await self._durable()
+        return sources
+
+    async def start_move(
+        self, destination: Queue | None = None, *, per_second: int | None = None
+    ) -> str:
+        """Starts to move this dead-letter queue's messages back to the queues that they came from,
+        or to `destination`; returns the task's handle. It goes on after a restart.
+
+        Raises InvalidParameter when this is no dead-letter queue, when a task is running, for a
+        destination of the other kind and a rate out of range (1 to 500 a second).
+        """
+        self._engine.begin()
+        source = self._engine.queue(self.arn)
+        handle = self._engine.start_move(
+            source, None if destination is None else destination.arn, per_second
+        )
+        await self._durable()
+        return handle
+
+    async def cancel_move(self, handle: str) -> int:
+        """Cancels a move task; returns how many messages it has moved. Raises NotFound,
+        InvalidParameter when it is not running.
+        """
+        self._engine.begin()
+        moved = self._engine.cancel_move(handle)
+        await self._durable()
+        return moved
+
+    async def moves(self, tasks_max: int = MOVE_TASKS_LISTED_MAX) -> list[MoveTask]:
+        """The latest move tasks of this queue, newest first."""
+        self._engine.begin()
+        tasks = self._engine.list_moves(self._engine.queue(self.arn), tasks_max)
+        await self._durable()
+        return tasks
+
     async def configure(self, **changes: Any) -> None:
-        """Changes settings, by the names of `Broker.create_queue` (and `tags`, `attributes`).
+        """Changes settings, by the names of `Broker.create_queue` (and `attributes`).
 
         `dead_letter` is a Queue or None; `receives_max` goes with it. Raises InvalidParameter.
         """
@@ -363,10 +502,14 @@ class _Arrival:
 
 
 def _entry(
-    body: str, delay_ms: int | None, attributes: Attributes | None, group_id: str | None
+    body: str,
+    delay_ms: int | None,
+    attributes: Attributes | None,
+    group_id: str | None,
+    deduplication_id: str | None,
 ) -> SendEntry:
     try:
-        return _encoded_entry(body, delay_ms, attributes, group_id)
+        return _encoded_entry(body, delay_ms, attributes, group_id, deduplication_id)
     except UnicodeEncodeError as error:
         raise InvalidParameter(
             "attributes", "Invalid characters found: lone surrogates."
@@ -374,8 +517,14 @@ def _entry(
 
 
 def _encoded_entry(
-    body: str, delay_ms: int | None, attributes: Attributes | None, group_id: str | None
+    body: str,
+    delay_ms: int | None,
+    attributes: Attributes | None,
+    group_id: str | None,
+    deduplication_id: str | None,
 ) -> SendEntry:
+    if not attributes:
+        return SendEntry(body, delay_ms, group_id=group_id, deduplication_id=deduplication_id)
     values = {name: _attribute(name, value) for name, value in (attributes or {}).items()}
     if len(values) > MESSAGE_ATTRIBUTES_MAX:
         raise InvalidParameter(
@@ -395,6 +544,7 @@ def _encoded_entry(
         encoded,
         md5_of_attributes(values) if values else b"",
         group_id=group_id,
+        deduplication_id=deduplication_id,
         size_bytes=size_bytes,
     )
 

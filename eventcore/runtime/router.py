@@ -4,8 +4,9 @@ A target in this store takes the effect at once, in the same batch, and so in th
 as its cause. A target outside (a URL whose scheme a connector serves) gets a row in its outbox in
 the same transaction; the deliverer takes it from there after the commit.
 
-A delivery whose target does not exist goes to its dead-letter queue. Without one, or where that
-does not exist either, it is dropped, as on AWS: counted, and told in the log.
+A delivery whose target does not exist, or is a FIFO queue that could not take it, goes to its
+dead-letter queue. Without one, or where that can not take it either, it is dropped, as on AWS:
+counted, and told in the log.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from typing import Any, Final, Protocol, TypeVar, final
 
 from eventcore.buses.bus import EventBus
 from eventcore.errors import InvalidParameter, UnsupportedOperation
-from eventcore.outboxes.dead_letter import NO_RESOURCE, DeliveryFailure, to_dead_letter
+from eventcore.outboxes.dead_letter import (
+    NO_RESOURCE,
+    SDK_CLIENT_ERROR,
+    DeliveryFailure,
+    to_dead_letter,
+)
 from eventcore.outboxes.outbox import Outbox
 from eventcore.outcome import Deliver, Effect, Machine, Outcome, Transfer
-from eventcore.queues.standard import StandardQueue
+from eventcore.queues.queue import QueueMachine
 from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.telemetry import DELIVERY_DROPPED, WarningLimiter, logger_of
 
@@ -67,18 +73,27 @@ class Router:
         now_ms = self._engine.now_ms()
         if isinstance(effect, Transfer):
             # A queue moves a message only after it was told that the target is there.
-            assert isinstance(target, StandardQueue) and effect.record is not None
+            assert isinstance(target, QueueMachine) and effect.record is not None
             self._engine.run(target, target.take_over(effect, effect.record, now_ms))
-        elif isinstance(target, StandardQueue | EventBus):
+        elif isinstance(target, QueueMachine):
+            self._to_queue(target, effect, now_ms)
+        elif isinstance(target, EventBus):
             self._engine.run(target, target.accept(effect.parcel, now_ms))
         elif "://" in effect.target_arn:
             outbox = target or self._engine.open_outbox(effect.target_arn)
             self._engine.run(outbox, outbox.accept(effect, now_ms))
         else:
-            self._dead_letter(effect)
+            self._dead_letter(effect, _NO_TARGET)
 
-    def _dead_letter(self, effect: Deliver) -> None:
-        dead_letter = to_dead_letter(effect, _NO_TARGET)
+    def _to_queue(self, queue: QueueMachine, effect: Deliver, now_ms: int) -> None:
+        refusal = queue.refusal(effect.parcel)
+        if refusal is None:
+            self._engine.run(queue, queue.accept(effect.parcel, now_ms))
+        else:
+            self._dead_letter(effect, DeliveryFailure(SDK_CLIENT_ERROR, refusal))
+
+    def _dead_letter(self, effect: Deliver, failure: DeliveryFailure) -> None:
+        dead_letter = to_dead_letter(effect, failure)
         if dead_letter is not None:
             self.route(dead_letter)
             return
@@ -89,7 +104,7 @@ class Router:
                 DELIVERY_DROPPED,
                 target=effect.target_arn,
                 rule=effect.parcel.source_arn,
-                reason="the target does not exist and there is no dead-letter queue",
+                reason=failure.message,
                 not_told=missed,
             )
 

@@ -20,8 +20,9 @@ from eventcore.errors import (
 )
 from eventcore.outcome import row_key
 from eventcore.queues.message import SendEntry, decode_message
+from eventcore.queues.queue import QueueMachine
 from eventcore.queues.queue_spec import QueueSpec, ReceiveRequest, RedrivePolicy
-from eventcore.queues.standard import MESSAGE, StandardQueue
+from eventcore.queues.records import MESSAGE
 from eventcore.runtime.engine import Engine, ReceivedMessage
 from eventcore.runtime.waiters import Waiter
 from eventcore.testing import ManualClock, SeededIds
@@ -122,7 +123,7 @@ class World:
 
     # Clients
 
-    def _queue(self) -> StandardQueue:
+    def _queue(self) -> QueueMachine:
         name = self.chance.choices(NAMES, [8, 3, 3, 2])[0]
         self._note(name)
         self.engine.begin()
@@ -144,7 +145,7 @@ class World:
             self._note(body[:8].rstrip("x"))
         self._call("send", records)
 
-    def _request(self, queue: StandardQueue) -> tuple[ReceiveRequest, int]:
+    def _request(self, queue: QueueMachine) -> tuple[ReceiveRequest, int]:
         timeout_ms = self.chance.choice([None, None, 0, 400, 9_000, HOURS_12_MS])
         request = ReceiveRequest(self.chance.randint(1, 10), timeout_ms)
         return request, queue.spec.visibility_timeout_ms if timeout_ms is None else timeout_ms
@@ -314,9 +315,9 @@ class World:
 
     # Checks
 
-    def _queues(self) -> list[StandardQueue]:
+    def _queues(self) -> list[QueueMachine]:
         found = [self.engine.find(PREFIX + name) for name in NAMES]
-        return [queue for queue in found if isinstance(queue, StandardQueue)]
+        return [queue for queue in found if isinstance(queue, QueueMachine)]
 
     def _contents(self) -> dict[str, str]:
         """Which queue holds each message; a message in two queues is a breach."""
@@ -421,7 +422,7 @@ class World:
         await self._settle()
 
 
-def _durable(queue: StandardQueue) -> dict[int, tuple[int, ...]]:
+def _durable(queue: QueueMachine) -> dict[int, tuple[int, ...]]:
     return {
         n: (e.sent_ms, e.receives, e.first_received_ms, e.received_ms, e.token)
         for n, e in queue._entries.items()

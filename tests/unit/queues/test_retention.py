@@ -127,7 +127,7 @@ def test_expired_messages_leave_nothing_behind_in_memory(driver):
     driver.receive()
     driver.after(MINUTE_MS).tick_all()
     assert driver.statistics().body_memory_bytes == 0
-    assert not driver.queue._fresh and not driver.queue._entries
+    assert not driver.queue._line.fresh and not driver.queue._entries
 
 
 def test_expiry_survives_a_restart(driver):
