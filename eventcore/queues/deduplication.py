@@ -60,17 +60,8 @@ class Deduplication:
         self.highest = -1
         """The highest number taken in."""
 
-    def find(
-        self, deduplication_id: str, group_id: str, *, is_per_group: bool, now_ms: int
-    ) -> Known | None:
-        """The message that one with this id is a duplicate of."""
-        if is_per_group:
-            found = self._look_up(digest_of(deduplication_id, group_id), now_ms)
-            if found is not None or not self._per_queue:
-                return found
-        return self._look_up(digest_of(deduplication_id, None), now_ms)
-
-    def _look_up(self, digest: bytes, now_ms: int) -> Known | None:
+    def find(self, digest: bytes, now_ms: int) -> Known | None:
+        """The message that was taken under this digest, while it counts."""
         value = self._known.get(digest)
         if value is None:
             return None
@@ -90,6 +81,11 @@ class Deduplication:
             self._known[digest] = _VALUE.pack(record.sent_ms, number, record.message_id)
         tail = number << 1 | record.is_per_group
         self._line += _LINE.pack(digest or _NO_DIGEST, record.sent_ms, tail)
+
+    @property
+    def has_per_queue(self) -> bool:
+        """Whether any id was taken for the whole queue."""
+        return self._per_queue > 0
 
     @property
     def next_ms(self) -> int:

@@ -82,6 +82,15 @@ class ReadyLine(msgspec.Struct, gc=False):
 
     def take(self, entries: dict[int, Entry]) -> Entry | None:
         """Takes the next one out of the line; it is in place READY still."""
+        fresh, head = self.fresh, self.head
+        if not self.returned and head < len(fresh):  # as nearly always
+            entry = entries.get(fresh[head])
+            if entry is not None and entry.place == READY:
+                self.head = head = head + 1
+                if head >= SWEEP_MIN and 2 * head > len(fresh):
+                    del fresh[:head]
+                    self.head = 0
+                return entry
         number = self._first_fresh(entries)
         if self.returned:
             returned = self._first_returned(entries)
@@ -90,14 +99,8 @@ class ReadyLine(msgspec.Struct, gc=False):
                 return entries[returned]
         if number == NO_NUMBER:
             return None
-        self._pass_first()
+        self.head += 1
         return entries[number]
-
-    def _pass_first(self) -> None:
-        self.head = head = self.head + 1
-        if head >= SWEEP_MIN and 2 * head > len(self.fresh):
-            del self.fresh[:head]
-            self.head = 0
 
     def _first_fresh(self, entries: dict[int, Entry]) -> int:
         fresh, head = self.fresh, self.head

@@ -68,17 +68,13 @@ class Fairness:
 
     def __init__(self) -> None:
         self.groups: dict[str, FairGroup] = {}
-        self._quiet: deque[FairGroup] = deque()
-        self._noisy: deque[FairGroup] = deque()
+        """Those that have messages."""
+        self.quiet_line: deque[FairGroup] = deque()
+        self.noisy_line: deque[FairGroup] = deque()
         self._idle: OrderedDict[str, FairGroup] = OrderedDict()
         self._suspects: dict[str, FairGroup] = {}
         self._use = Use()
         self._in_flight = 0
-
-    @property
-    def is_in_use(self) -> bool:
-        """Whether any group has a turn."""
-        return bool(self._quiet or self._noisy)
 
     def group(self, group_id: str, now_ms: int) -> FairGroup:
         """The group of a new message."""
@@ -93,7 +89,7 @@ class Fairness:
         if group.where == NOWHERE:
             group.stamp = stamp
             group.where = QUIET
-            self._quiet.append(group)
+            self.quiet_line.append(group)
 
     def shift(self, entry: Entry, old: int, in_flight: int, now_ms: int) -> None:
         """Counts an entry that left the place `old`. `in_flight` counts the whole queue's, now."""
@@ -131,41 +127,41 @@ class Fairness:
 
     def calm(self, in_flight: int, now_ms: int) -> None:
         """Noisy groups that are quiet by now get in line with the quiet ones again."""
-        for _ in range(len(self._noisy)):
-            group = self._noisy.popleft()
+        for _ in range(len(self.noisy_line)):
+            group = self.noisy_line.popleft()
             if not group.ready:
                 group.where = NOWHERE
             elif self.is_noisy(group, in_flight, now_ms):
-                self._noisy.append(group)
+                self.noisy_line.append(group)
             else:
                 group.where = QUIET
-                self._quiet.append(group)
+                self.quiet_line.append(group)
 
     def first_quiet(self, in_flight: int, now_ms: int) -> FairGroup | None:
         """The quiet group whose turn is next. Noisy ones that are found in line are taken out."""
-        while self._quiet:
-            group = self._quiet[0]
+        while self.quiet_line:
+            group = self.quiet_line[0]
             if not group.ready:
                 group.where = NOWHERE
             elif self.is_noisy(group, in_flight, now_ms):
                 group.where = NOISY
-                self._noisy.append(group)
+                self.noisy_line.append(group)
             else:
                 return group
-            self._quiet.popleft()
+            self.quiet_line.popleft()
         return None
 
     def first_noisy(self) -> FairGroup | None:
         """The noisy group whose turn is next."""
-        while self._noisy and not self._noisy[0].ready:
-            self._noisy.popleft().where = NOWHERE
-        return self._noisy[0] if self._noisy else None
+        while self.noisy_line and not self.noisy_line[0].ready:
+            self.noisy_line.popleft().where = NOWHERE
+        return self.noisy_line[0] if self.noisy_line else None
 
     def take(self, group: FairGroup, entries: dict[int, Entry], stamp: int) -> Entry:
         """Takes the next message of the group whose turn it is; it gets in line again at the end if
         it has more.
         """
-        line = self._quiet if group.where == QUIET else self._noisy
+        line = self.quiet_line if group.where == QUIET else self.noisy_line
         assert line.popleft() is group
         entry = group.line.take(entries)
         assert entry is not None, "a group is in line and has nothing ready"
@@ -183,7 +179,7 @@ class Fairness:
         for group in list(self._suspects.values()):
             if group.in_flight < limits.NOISY_IN_FLIGHT_MIN:
                 del self._suspects[group.id]
-        suspects = {**self._suspects, **{group.id: group for group in self._noisy}}
+        suspects = {**self._suspects, **{group.id: group for group in self.noisy_line}}
         return [group for group in suspects.values() if self.is_noisy(group, in_flight, now_ms)]
 
     def check(self, entries: dict[int, Entry]) -> None:
@@ -199,9 +195,9 @@ class Fairness:
             found = (group.delayed, group.ready, group.in_flight)
             assert found == (delayed, ready, in_flight), "a group is counted wrong"
             assert not ready or group.where != NOWHERE, "a group has messages and no turn"
-        in_line = [id(group) for group in (*self._quiet, *self._noisy)]
+        in_line = [id(group) for group in (*self.quiet_line, *self.noisy_line)]
         assert len(in_line) == len(set(in_line)), "a group has two turns"
-        for line, where in ((self._quiet, QUIET), (self._noisy, NOISY)):
+        for line, where in ((self.quiet_line, QUIET), (self.noisy_line, NOISY)):
             assert all(group.where == where for group in line), "a group is in the wrong line"
 
 

@@ -32,7 +32,7 @@ from eventcore.ids import IdSource
 from eventcore.outcome import Mutation, Outcome, Parcel, Transfer, Trim, put_row, row_key
 from eventcore.queues.attempts import Attempts
 from eventcore.queues.deadlines import NEVER
-from eventcore.queues.deduplication import Deduplication, content_id, digest_of
+from eventcore.queues.deduplication import Deduplication, Known, content_id, digest_of
 from eventcore.queues.entry import GONE, IN_FLIGHT, READY, Entry, Group
 from eventcore.queues.message import (
     Message,
@@ -50,10 +50,11 @@ from eventcore.queues.queue_spec import (
     check_id,
 )
 from eventcore.queues.rate_limit import RateLimits
-from eventcore.queues.receipt import open_handle
+from eventcore.queues.receipt import make_handle, open_handle
 from eventcore.queues.records import (
     ATTEMPT,
     DEDUPLICATION,
+    MESSAGE_KEY,
     AttemptRecord,
     DeduplicationRecord,
     QueueRecord,
@@ -132,16 +133,14 @@ class FifoQueue(QueueMachine):
         is_per_group = self.spec.deduplication_scope == DEDUPLICATE_PER_GROUP
         if self._group_limits is not None and not self._group_limits.take(group_id, now_ms):
             raise LimitExceeded("fifo_calls_per_s", self._quotas.fifo_calls_per_s or 0, group_id)
-        known = self._deduplication.find(
-            deduplication_id, group_id, is_per_group=is_per_group, now_ms=now_ms
-        )
+        digest = digest_of(deduplication_id, group_id if is_per_group else None)
+        known = self._known(digest, deduplication_id, is_per_group, now_ms)
         record = self._message_record(entry, body, deduplication_id, now_ms)
         if known is not None:
             number, message_id = known
             return Outcome(
                 SendResult(message_id, record.body_md5, record.attributes_md5, number + 1)
             )
-        digest = digest_of(deduplication_id, group_id if is_per_group else None)
         mutations = self._put(record, digest, is_per_group)
         result = SendResult(record.id, record.body_md5, record.attributes_md5, self._next_number)
         return Outcome(result, mutations)
@@ -183,12 +182,9 @@ class FifoQueue(QueueMachine):
         if not parcel.is_deduplicated:
             return Outcome(None, self._put(record, b"", False))
         is_per_group = self.spec.deduplication_scope == DEDUPLICATE_PER_GROUP
-        known = self._deduplication.find(
-            deduplication_id, group_id, is_per_group=is_per_group, now_ms=now_ms
-        )
-        if known is not None:
-            return Outcome(None)
         digest = digest_of(deduplication_id, group_id if is_per_group else None)
+        if self._known(digest, deduplication_id, is_per_group, now_ms) is not None:
+            return Outcome(None)
         return Outcome(None, self._put(record, digest, is_per_group))
 
     def take_over(self, transfer: Transfer, record: bytes, now_ms: int) -> Outcome[None]:
@@ -210,6 +206,15 @@ class FifoQueue(QueueMachine):
             first_received_ms=transfer.first_received_ms,
         )
         return Outcome(None, self._put(moved, b"", False))
+
+    def _known(
+        self, digest: bytes, deduplication_id: str, is_per_group: bool, now_ms: int
+    ) -> Known | None:
+        """The message that one with this id is a duplicate of."""
+        known = self._deduplication.find(digest, now_ms)
+        if known is None and is_per_group and self._deduplication.has_per_queue:
+            return self._deduplication.find(digest_of(deduplication_id, None), now_ms)
+        return known
 
     def _put(
         self, record: MessageRecord, digest: bytes, is_per_group: bool
@@ -340,6 +345,18 @@ class FifoQueue(QueueMachine):
         mutations += self._take_in(self._attempts.put(renewed))
         return Outcome(messages, tuple(mutations))
 
+    def _message(self, entry: Entry, visible_ms: int) -> Message:
+        number = entry.number
+        return Message(
+            MESSAGE_KEY | number,
+            entry.record,
+            make_handle(self._tag, number, entry.token),
+            entry.receives,
+            entry.first_received_ms,
+            visible_ms,
+            number + 1,
+        )
+
     def _take_in(self, mutations: list[Mutation]) -> list[Mutation]:
         for mutation in mutations:
             self.apply(mutation)
@@ -355,9 +372,14 @@ class FifoQueue(QueueMachine):
         """
         number, token = open_handle(self._tag, handle)
         entry = self._entries.get(number)
-        if entry is not None and (entry.token != token or not self._is_invisible(entry, now_ms)):
+        if entry is None:
+            return Outcome(None)
+        if entry.token != token or not self._is_invisible(entry, now_ms):
             raise InvalidParameter("receipt_handle", "The receipt handle has expired.", handle)
-        return super().delete(handle, now_ms)
+        mutations: list[Mutation] = []
+        self._now_ms = now_ms
+        self._delete_entry(entry, mutations)
+        return Outcome(None, tuple(mutations))
 
     # The groups and their chains
 

@@ -586,16 +586,12 @@ class QueueMachine(ABC):
         mutation = Mutation(DELIVERY_KEY | number, encode_record(record), record, entry.token == 0)
         self.apply(mutation)
         mutations.append(mutation)
-        return self._message(entry, visible_ms)
-
-    def _message(self, entry: Entry, visible_ms: int) -> Message:
-        number = entry.number
         return Message(
             MESSAGE_KEY | number,
             entry.record,
-            make_handle(self._tag, number, entry.token),
-            entry.receives,
-            entry.first_received_ms,
+            make_handle(self._tag, number, token),
+            receives,
+            first_received_ms,
             visible_ms,
             number + 1 if self.is_fifo else 0,
         )

@@ -105,7 +105,8 @@ class StandardQueue(QueueMachine):
         if self._in_flight.earliest_ms <= now_ms or self._delayed.earliest_ms <= now_ms:
             self._release_due(now_ms, limits.TICK_STEPS_MAX)
         messages_max, timeout_ms = self._check_receive(request)
-        messages_max = self._within_in_flight_max(messages_max)
+        if self._quotas.in_flight_max is not None:
+            messages_max = self._within(self._quotas.in_flight_max, messages_max)
         if len(self._entries) == len(self._in_flight) + len(self._delayed):
             return Outcome(())
         self._now_ms = now_ms
@@ -136,10 +137,7 @@ class StandardQueue(QueueMachine):
                 messages.append(self._deliver(entry, entry_ms, now_ms, mutations))
         return Outcome(tuple(messages), tuple(mutations), tuple(effects))
 
-    def _within_in_flight_max(self, messages_max: int) -> int:
-        in_flight_max = self._quotas.in_flight_max
-        if in_flight_max is None:
-            return messages_max
+    def _within(self, in_flight_max: int, messages_max: int) -> int:
         room = in_flight_max - len(self._in_flight)
         if room <= 0:
             raise LimitExceeded("in_flight_max", in_flight_max, self.name)
@@ -166,7 +164,7 @@ class StandardQueue(QueueMachine):
     def _take_ready(self, now_ms: int) -> Entry | None:
         """The entry to deliver next, taken out of its line but still in place READY."""
         fairness = self._fairness
-        if not fairness.is_in_use:
+        if not fairness.quiet_line and not fairness.noisy_line:
             return self._line.take(self._entries)
         in_flight = len(self._in_flight)
         fairness.calm(in_flight, now_ms)
@@ -182,6 +180,9 @@ class StandardQueue(QueueMachine):
         delay_ms = record.available_ms - record.sent_ms
         if record.group_id is not None:
             entry.group = self._fairness.group(record.group_id, self._now_ms)
+        elif delay_ms <= 0:
+            self._line.fresh.append(entry.number)
+            return
         if delay_ms <= 0 or record.dead_letter_source is not None:
             self._stand(entry, is_last=True)
         else:

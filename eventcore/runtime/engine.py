@@ -664,7 +664,7 @@ def _bus_name(arn: str) -> str:
 
 def _difference(existing: QueueSpec, wanted: QueueSpec) -> str | None:
     for field in msgspec.structs.fields(QueueSpec):
-        if field.name == "tags":
+        if field.name in ("tags", "chaos"):
             continue
         if getattr(existing, field.name) != getattr(wanted, field.name):
             return field.name

@@ -217,16 +217,16 @@ async def test_migration_runs_once_and_keeps_the_rows(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(path, 10)
-    assert file_version(path) == 1
+    assert file_version(path) == SCHEMA_VERSION
     added = ("CREATE TABLE later (x INTEGER)", "INSERT INTO later VALUES (1)")
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, added))
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     for _ in range(2):
         store = InlineSqliteStore(path)
         await store.open()
         assert len(list(store.load())) == 10
         await store.close()
-    assert file_version(path) == 2
+    assert file_version(path) == SCHEMA_VERSION + 1
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM later").fetchone() == (1,)
 
@@ -238,10 +238,10 @@ async def test_failed_migration_leaves_the_old_version(
     broken = ("CREATE TABLE later (x INTEGER)", "INSERT INTO nowhere VALUES (1)")
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
-        patch.setattr(schema, "SCHEMA_VERSION", 2)
+        patch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
         with pytest.raises(StoreUnavailable, match="nowhere"):
             await InlineSqliteStore(path).open()
-    assert file_version(path) == 1
+    assert file_version(path) == SCHEMA_VERSION
     assert await verify(path) == ()
     store = InlineSqliteStore(path)
     await store.open()
