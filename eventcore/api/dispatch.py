@@ -1,23 +1,26 @@
 """From an HTTP request to an operation and its answer: the one entry of the AWS API.
 
     POST, X-Amz-Target: AmazonSQS.SendMessage    AWS JSON; the part before the dot names the service
-    GET ?Action=..., or POST of a form           AWS Query; Action and Version name service and
+    GET ?Action=..., or POST of a form           AWS Query; Version names the service, Action the
                                                  operation
 
 Rules of this file:
 
+- A request with X-Amz-Target is AWS JSON, whatever else it has. A Query request without a Version
+  is of the service that its credential's scope names, else of the first that has the Action.
 - Never raises and never waits. Every request is answered exactly once: by its handler, by an error
   that its handler raised, or, for a bug, with 500 InternalFailure while the traceback goes to
   `on_bug`.
 - Refused before the engine is asked: unknown targets (400, 404), other methods than the protocol's
   (404), operations that AWS has and we lack (501), bodies that are no JSON or have a member of a
-  wrong type (400 SerializationException).
+  wrong type (400 SerializationException), parameters that are not the operation's (400
+  MalformedInput and others of `eventcore.wire.aws_query`).
   An engine that is not ready answers 503.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, final
 
 import msgspec
@@ -25,24 +28,27 @@ import msgspec
 from eventcore.api.events import EVENTS
 from eventcore.api.operation import Call, Operation, Service
 from eventcore.api.sqs import SQS
-from eventcore.api.sts import STS, STS_VERSION
+from eventcore.api.sqs_query import SQS_QUERY
+from eventcore.api.sts import STS
 from eventcore.errors import EventcoreError
 from eventcore.ids import format_uuid
 from eventcore.runtime.engine import Engine
 from eventcore.runtime.telemetry import REQUEST_FAILED_BY_A_BUG, logger_of
-from eventcore.wire import aws_json, aws_query
-from eventcore.wire.credential import Callers
+from eventcore.wire import aws_json, aws_query, aws_query_xml
+from eventcore.wire.aws_query import Form, excerpt
+from eventcore.wire.credential import ANONYMOUS, Caller, Callers
 from eventcore.wire.fault import Fault, internal_failure, unknown_operation
 from eventcore.wire.http import Exchange, HttpRequest
 
-__all__ = ["SERVICES", "Dispatcher", "OnBug"]
+__all__ = ["QUERY_SERVICES", "SERVICES", "Dispatcher", "OnBug"]
 
 SERVICES: Final = (SQS, EVENTS)
 """The services that speak AWS JSON."""
 
-log = logger_of("eventcore.api")
+QUERY_SERVICES: Final = (*SQS_QUERY, STS)
+"""The services that speak AWS Query, each in every version, the newest first."""
 
-SQS_QUERY_VERSION: Final = "2012-11-05"
+log = logger_of("eventcore.api")
 
 OnBug = Callable[[BaseException, str], None]
 """Told of an error that only a bug can cause, with the request's id."""
@@ -57,6 +63,22 @@ _FRONT: Final = Service(
 """Answers what names no service."""
 
 
+def _write_query_fault(service: Service, fault: Fault, request_id: str) -> tuple[bytes, bytes]:
+    return b"", aws_query_xml.write_fault(fault, namespace=service.namespace, request_id=request_id)
+
+
+_QUERY_FRONT: Final = Service(
+    name="front",
+    target_prefix="",
+    content_type=aws_query.XML,
+    operations=(),
+    errors={},
+    namespace="http://webservices.amazon.com/AWSFault/2005-15-09",
+    write_fault=_write_query_fault,
+)
+"""Answers Query requests that name no service."""
+
+
 @final
 class Dispatcher:
     """Serves requests of all services on one engine. Call it with a request and its exchange."""
@@ -66,6 +88,7 @@ class Dispatcher:
         engine: Engine,
         on_bug: OnBug | None = None,
         services: Iterable[Service] = SERVICES,
+        query_services: Sequence[Service] = QUERY_SERVICES,
     ) -> None:
         self._engine = engine
         self._on_bug = on_bug or _log_bug
@@ -76,6 +99,7 @@ class Dispatcher:
             for service in self._services.values()
             for name, operation in service.operations.items()
         }
+        self._query_services = query_services
         # A random prefix and a counter: unique, at a tenth of the cost of a random id each.
         self._id_prefix = format_uuid(engine.ids.unique_id())[:24].encode()
         self._count = 0
@@ -91,31 +115,35 @@ class Dispatcher:
         ):
             self._serve_other(request, exchange)
             return
-        self._run(self._call(found[0], request, exchange), found[1])
+        caller = self._callers.read(headers.get(b"authorization"))
+        self._run(self._call(found[0], caller, request, exchange), found[1], request.body)
 
-    def _call(self, service: Service, request: HttpRequest, exchange: Exchange) -> Call:
+    def _call(
+        self, service: Service, caller: Caller, request: HttpRequest, exchange: Exchange
+    ) -> Call:
         self._count = count = self._count + 1
         return Call(
             self._engine,
             service,
-            self._callers.read(request.headers.get(b"authorization")),
+            caller,
             request,
             exchange,
             b"%b%012x" % (self._id_prefix, count),
             self._on_bug,
         )
 
-    def _run(self, call: Call, operation: Operation[Any]) -> None:
+    def _run(self, call: Call, operation: Operation[Any], given: bytes | Form) -> None:
+        """Serves an operation; `given` is what it decodes: a body, or parameters."""
         try:
-            self._serve(call, operation)
+            self._serve(call, operation, given)
         except Exception as bug:  # noqa: BLE001  (the entry never raises)
             self._on_bug(bug, call.request_id.decode("ascii"))
             self._refuse_at_once(call, internal_failure())
 
-    def _serve(self, call: Call, operation: Operation[Any]) -> None:
+    def _serve(self, call: Call, operation: Operation[Any], given: bytes | Form) -> None:
         engine = self._engine
         try:
-            request = operation.decode(call.request.body)
+            request = operation.decode(given)
             engine.begin()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._refuse_at_once(call, aws_json.serialization_fault(error))
@@ -138,6 +166,44 @@ class Dispatcher:
         except Exception as bug:  # noqa: BLE001  (the entry never raises)
             self._on_bug(bug, call.request_id.decode("ascii"))
 
+    # AWS Query
+
+    def _serve_query(self, request: HttpRequest, exchange: Exchange) -> None:
+        headers = request.headers
+        caller = self._callers.read(headers.get(b"authorization"))
+        call = self._call(self._query_service({}, caller), caller, request, exchange)
+        try:
+            path, _, query = request.target.partition(b"?")
+            body = request.body if aws_query.is_form(headers.get(b"content-type")) else b""
+            form = aws_query.parse_parameters(query, body)
+            if caller is ANONYMOUS:
+                call.caller = caller = self._callers.read_parameters(form)
+            call.service = service = self._query_service(form, caller)
+            operation = _query_operation(service, path, form)
+        except Fault as fault:
+            self._refuse_at_once(call, fault)
+        except Exception as bug:  # noqa: BLE001  (the entry never raises)
+            self._on_bug(bug, call.request_id.decode("ascii"))
+            self._refuse_at_once(call, internal_failure())
+        else:
+            call.action = operation.name
+            self._run(call, operation, form)
+
+    def _query_service(self, form: Form, caller: Caller) -> Service:
+        """The service meant, in the version meant as far as there is one."""
+        services = self._query_services
+        version, action = form.get("Version"), form.get("Action", "")
+        for of_version in services:
+            if of_version.version == version:
+                return of_version
+        for of_scope in services:
+            if of_scope.name == caller.service:
+                return of_scope
+        for service in services:
+            if action in service.operations or action in service.missing_operations:
+                return service
+        return _QUERY_FRONT
+
     # What names no operation of ours
 
     def _serve_other(self, request: HttpRequest, exchange: Exchange) -> None:
@@ -148,17 +214,9 @@ class Dispatcher:
             return
         prefix, _, name = (target or b"").decode("latin-1").rpartition(".")
         service = self._services.get(prefix, _FRONT)
-        call = self._call(service, request, exchange)
+        caller = self._callers.read(headers.get(b"authorization"))
+        call = self._call(service, caller, request, exchange)
         self._refuse_at_once(call, _unserved(service, name, request))
-
-    def _serve_query(self, request: HttpRequest, exchange: Exchange) -> None:
-        call = self._call(STS, request, exchange)
-        try:
-            operation = _query_operation(request)
-        except Fault as fault:
-            self._refuse_at_once(call, fault)
-            return
-        self._run(call, operation)
 
 
 def _is_query(request: HttpRequest) -> bool:
@@ -192,31 +250,30 @@ def not_implemented(service: Service, name: str) -> Fault:
         "UnsupportedOperation",
         f"eventcore does not implement the operation {name} of {service.name}.",
         status=501,
-        query_code="AWS.SimpleQueueService.UnsupportedOperation" if service is SQS else "",
+        query_code="AWS.SimpleQueueService.UnsupportedOperation" if service.name == "sqs" else "",
     )
 
 
-def _query_operation(request: HttpRequest) -> Operation[Any]:
-    """The operation of a Query request. Raises Fault for what is not served in this protocol."""
-    form = aws_query.parse_form(request.body or request.target.partition(b"?")[2])
+def _query_operation(service: Service, path: bytes, form: Form) -> Operation[Any]:
+    """The operation of a Query request. Raises Fault for what the service does not have."""
     action = form.get("Action", "")
-    operation = STS.operations.get(action)
-    if operation is not None and form.get("Version", STS_VERSION) == STS_VERSION:
-        return operation
     if not action:
-        raise Fault("MissingAction", "The request must contain the parameter Action.")
-    if action in STS.missing_operations:
-        raise not_implemented(STS, action)
-    is_sqs = action in SQS.operations or action in SQS.missing_operations
-    if is_sqs and form.get("Version", SQS_QUERY_VERSION) == SQS_QUERY_VERSION:
-        raise Fault(
-            "UnsupportedOperation",
-            f"eventcore does not speak the Query protocol for SQS ({action}); use an SDK that "
-            "speaks AWS JSON, as all do since the end of 2023.",
-            status=501,
-            query_code="AWS.SimpleQueueService.UnsupportedOperation",
+        raise unknown_operation(
+            "The request names no operation: the parameter Action is missing.", 404
         )
-    raise Fault("InvalidAction", f"Could not find operation {action}.")
+    if service.admit is not None:
+        service.admit(service, path, form)
+    version = form.get("Version", service.version)
+    if version == service.version:
+        operation = service.operations.get(action)
+        if operation is not None:
+            return operation
+        if action in service.missing_operations:
+            raise not_implemented(service, action)
+    text = f"Could not find operation {excerpt(action)}"
+    if version:
+        text += f" for version {excerpt(version)}"
+    raise Fault("InvalidAction", text)
 
 
 def _log_bug(error: BaseException, request_id: str) -> None:

@@ -23,6 +23,10 @@ How to add a service (`eventcore/api/<service>.py`):
         missing_operations=frozenset({"CreateArchive", ...}),
     )
 
+Handlers read request structs and answer in JSON, whatever the protocol. A service that also speaks
+AWS Query has a second `Service` value for it, with the same handlers: there `Operation.decode`
+reads the parameters into the same struct, and `Service.write_answer` makes XML of the JSON.
+
 Nothing here is specific to a service or a protocol.
 """
 
@@ -52,6 +56,12 @@ ErrorMap = Mapping[type[EventcoreError], Callable[[Any], Fault]]
 FaultWriter = Callable[["Service", Fault, str], tuple[bytes, bytes]]
 """(service, fault, request id) -> (head lines, body)."""
 
+AnswerWriter = Callable[["Service", str, bytes, str], bytes]
+"""(service, operation's name, the handler's answer, request id) -> body."""
+
+Admission = Callable[["Service", bytes, dict[str, str]], None]
+"""(service, path, parameters): may add to the parameters, and raises Fault for what it refuses."""
+
 
 class Waiting(Protocol):
     """What a call waits for: a long poll."""
@@ -65,8 +75,8 @@ class Waiting(Protocol):
 class Operation(Generic[T]):
     """One operation of a service: its name, its request's decoder, its handler.
 
-    `decode` takes the raw body. For AWS JSON it is made from the request struct; another protocol
-    passes its own.
+    `decode` makes the request struct of what the protocol has of a request: of the raw body for
+    AWS JSON, where it is made from the struct, of the parameters for AWS Query.
     """
 
     __slots__ = ("decode", "handle", "name", "request_type")
@@ -76,24 +86,29 @@ class Operation(Generic[T]):
         name: str,
         request_type: type[T],
         handle: Handler[T],
-        decode: Callable[[bytes], T] | None = None,
+        decode: Callable[[Any], T] | None = None,
     ) -> None:
         self.name = name
         self.request_type = request_type
         self.handle = handle
-        self.decode: Callable[[bytes], T] = decode or json_decoder(request_type)
+        self.decode: Callable[[Any], T] = decode or json_decoder(request_type)
 
 
 @final
 class Service:
-    """One AWS service as it is served here.
+    """One AWS service as it is served here, in one protocol.
 
     `missing_operations` are those of AWS's model that we lack; they are answered as not
     implemented, not as unknown. `namespace` (with its "#") goes before error codes in `__type`;
-    empty where AWS sends bare codes.
+    empty where AWS sends bare codes. In AWS Query it is the one of the XML.
+
+    Three are for AWS Query only: `version`, by which its requests name the service; `write_answer`,
+    without which the handlers' answers leave as they are; `admit`, which looks at a request's path
+    and parameters before its operation is looked up.
     """
 
     __slots__ = (
+        "admit",
         "content_type",
         "errors",
         "head",
@@ -103,6 +118,8 @@ class Service:
         "namespace",
         "operations",
         "target_prefix",
+        "version",
+        "write_answer",
         "write_fault",
     )
 
@@ -118,6 +135,9 @@ class Service:
         namespace: str = "",
         is_query_compatible: bool = False,
         write_fault: FaultWriter | None = None,
+        write_answer: AnswerWriter | None = None,
+        version: str = "",
+        admit: Admission | None = None,
     ) -> None:
         self.name = name
         self.target_prefix = target_prefix
@@ -128,6 +148,9 @@ class Service:
         self.namespace = namespace
         self.is_query_compatible = is_query_compatible
         self.write_fault: FaultWriter = write_fault or _write_json_fault
+        self.write_answer = write_answer
+        self.version = version
+        self.admit = admit
         self.head = b"content-type: " + content_type + b"\r\nx-amzn-requestid: "
 
 
@@ -153,12 +176,14 @@ class Call:
     """One request being served, and the reply that waits for its commit.
 
     It is a `Reply` of `eventcore.runtime.host`. Answered exactly once. `request_id` is the text of
-    `x-amzn-requestid`, in ASCII bytes.
+    `x-amzn-requestid`, in ASCII bytes. `action` is the operation's name, set for services that have
+    `write_answer`.
     """
 
     __slots__ = (
         "_exchange",
         "_on_bug",
+        "action",
         "caller",
         "engine",
         "is_answered",
@@ -182,6 +207,7 @@ class Call:
         self.caller = caller
         self.request = request
         self.request_id = request_id
+        self.action = ""
         self.is_answered = False
         self._exchange = exchange
         self._on_bug = on_bug
@@ -251,12 +277,27 @@ class Call:
         """The host's: all that the payload tells is durable, let it go."""
         if self.is_answered:
             return
-        if payload.__class__ is bytes:
-            self.is_answered = True
-            head = self.service.head + self.request_id + b"\r\n"
-            self._exchange.reply(200, head, payload)
-        else:
+        if payload.__class__ is not bytes:
             self.send_fault(payload)  # type: ignore[arg-type]
+            return
+        service = self.service
+        if service.write_answer is not None:
+            written = self._write(service.write_answer, payload)
+            if written is None:
+                self.send_fault(internal_failure())
+                return
+            payload = written
+        self.is_answered = True
+        self._exchange.reply(200, service.head + self.request_id + b"\r\n", payload)
+
+    def _write(self, write: AnswerWriter, answer: bytes) -> bytes | None:
+        """The answer in the service's protocol; None for a bug, which must not reach the host."""
+        request_id = self.request_id.decode("ascii")
+        try:
+            return write(self.service, self.action, answer, request_id)
+        except Exception as bug:  # noqa: BLE001  (who lets replies go must not suffer for one)
+            self._on_bug(bug, request_id)
+            return None
 
     def fail(self, error: EventcoreError) -> None:
         """The commit failed, or what the call waited for did: sends the error at once."""

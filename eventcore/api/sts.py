@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from eventcore.api.operation import Call, Operation, Service
-from eventcore.wire import aws_query
+from eventcore.codec import encode_json
+from eventcore.wire import aws_query, aws_query_xml
+from eventcore.wire.aws_query import Spelling
+from eventcore.wire.aws_query_form import form_decoder
 from eventcore.wire.fault import Fault
 
-__all__ = ["STS", "STS_VERSION", "get_caller_identity"]
+__all__ = ["STS", "GetCallerIdentityRequest", "get_caller_identity"]
 
-STS_VERSION: Final = "2011-06-15"
-_NAMESPACE: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
+_SPELLING: Final = Spelling()
 
 MISSING_OPERATIONS: Final = frozenset(
     (
@@ -33,32 +37,44 @@ MISSING_OPERATIONS: Final = frozenset(
 )
 
 
-def get_caller_identity(call: Call, form: dict[str, str]) -> bytes:
+class GetCallerIdentityRequest(msgspec.Struct, frozen=True):
+    """No members: the credential says it all."""
+
+
+def get_caller_identity(call: Call, request: GetCallerIdentityRequest) -> bytes:
     """Account, ARN and user id of the caller."""
     account = call.account
-    members = {
-        "Arn": f"arn:aws:iam::{account}:root",
-        "UserId": account,
-        "Account": account,
-    }
-    return aws_query.write_result(
-        "GetCallerIdentity",
-        members,
-        namespace=_NAMESPACE,
-        request_id=call.request_id.decode("ascii"),
+    return encode_json(
+        {"Arn": f"arn:aws:iam::{account}:root", "UserId": account, "Account": account}
+    )
+
+
+def _write_answer(service: Service, action: str, answer: bytes, request_id: str) -> bytes:
+    return aws_query_xml.write_result(
+        action, answer, _SPELLING, namespace=service.namespace, request_id=request_id
     )
 
 
 def _write_fault(service: Service, fault: Fault, request_id: str) -> tuple[bytes, bytes]:
-    return b"", aws_query.write_fault(fault, namespace=_NAMESPACE, request_id=request_id)
+    return b"", aws_query_xml.write_fault(fault, namespace=service.namespace, request_id=request_id)
 
 
 STS: Final = Service(
     name="sts",
     target_prefix="",
     content_type=aws_query.XML,
-    operations=[Operation("GetCallerIdentity", dict, get_caller_identity, aws_query.parse_form)],
+    operations=[
+        Operation(
+            "GetCallerIdentity",
+            GetCallerIdentityRequest,
+            get_caller_identity,
+            form_decoder(GetCallerIdentityRequest, _SPELLING),
+        )
+    ],
     missing_operations=MISSING_OPERATIONS,
     errors={},
+    namespace="https://sts.amazonaws.com/doc/2011-06-15/",
     write_fault=_write_fault,
+    write_answer=_write_answer,
+    version="2011-06-15",
 )

@@ -514,8 +514,8 @@ class Engine:
     def cancel_move(self, handle: str) -> int:
         """Cancels a message move task; returns how many messages it has moved.
 
-        Raises NotFound("move task") for a handle of none, InvalidParameter("task_handle") when it
-        is not running any more.
+        Raises NotFound("move task") for a handle of none, NotFound("queue") when its queue is gone,
+        InvalidParameter("task_handle") when it is not running any more.
         """
         return self._mover.cancel(handle)
 

@@ -135,7 +135,7 @@ class Mover:
         arn, tag, number = open_task_handle(handle)
         queue = self._engine.find(arn)
         if not isinstance(queue, QueueMachine):
-            raise NotFound("move task", handle[:256])
+            raise NotFound("queue", arn.rpartition(":")[2])
         moved = self._engine.run(queue, queue.cancel_move(tag, number))
         self._drop(arn)
         return moved

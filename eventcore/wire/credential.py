@@ -1,4 +1,4 @@
-"""Who calls: access key, account and region, read from a request's Authorization header.
+"""Who calls: access key, account and region, read from what a request is signed with.
 
 Signatures are not checked here. The account is the access key where that is twelve digits, so that
 one daemon serves several accounts; any other access key means the default account. The region is
@@ -6,11 +6,15 @@ that of the credential's scope.
 
     Authorization: AWS4-HMAC-SHA256 Credential=<access key>/<date>/<region>/<service>/aws4_request,
     SignedHeaders=...
+
+Query requests may have it among their parameters: the same credential as `X-Amz-Credential`, or,
+with signatures of version 2, `AWSAccessKeyId` alone, which leaves the default region.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final, final
 
 from eventcore.arn import DEFAULT_ACCOUNT, DEFAULT_REGION
@@ -18,20 +22,25 @@ from eventcore.arn import DEFAULT_ACCOUNT, DEFAULT_REGION
 __all__ = ["ANONYMOUS", "Caller", "Callers"]
 
 CACHED_MAX: Final = 1_024
+CACHED_BYTES_MAX: Final = 1_024
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,32}")
 
 
 @final
 class Caller:
-    """An identity as far as it is known: it may be a claim."""
+    """An identity as far as it is known: it may be a claim.
 
-    __slots__ = ("access_key", "account", "region")
+    `service` is the one that the credential's scope names, as "sqs"; empty without a scope.
+    """
 
-    def __init__(self, access_key: str, account: str, region: str) -> None:
+    __slots__ = ("access_key", "account", "region", "service")
+
+    def __init__(self, access_key: str, account: str, region: str, service: str = "") -> None:
         self.access_key = access_key
         self.account = account
         self.region = region
+        self.service = service
 
 
 ANONYMOUS: Final = Caller("", DEFAULT_ACCOUNT, DEFAULT_REGION)
@@ -40,7 +49,10 @@ ANONYMOUS: Final = Caller("", DEFAULT_ACCOUNT, DEFAULT_REGION)
 
 @final
 class Callers:
-    """Reads callers, and remembers CACHED_MAX credentials: a client sends the same one all day."""
+    """Reads callers, and remembers CACHED_MAX credentials: a client sends the same one all day.
+
+    One of more than CACHED_BYTES_MAX is none that a client has, and is not kept.
+    """
 
     def __init__(self) -> None:
         self._known: dict[bytes, Caller] = {}
@@ -54,11 +66,22 @@ class Callers:
             return ANONYMOUS
         end = authorization.find(b",", start)
         credential = authorization[start + 11 : end if end >= 0 else None]
-        caller = self._known.get(credential)
-        if caller is None:
+        return self._known.get(credential) or self._remember(credential)
+
+    def read_parameters(self, form: Mapping[str, str]) -> Caller:
+        """The caller that a Query request's parameters name; `ANONYMOUS` for none."""
+        text = form.get("X-Amz-Credential") or form.get("AWSAccessKeyId")
+        if not text:
+            return ANONYMOUS
+        credential = text.encode()
+        return self._known.get(credential) or self._remember(credential)
+
+    def _remember(self, credential: bytes) -> Caller:
+        caller = _parse(credential.strip())
+        if len(credential) <= CACHED_BYTES_MAX:
             if len(self._known) >= CACHED_MAX:
                 self._known.clear()
-            caller = self._known[credential] = _parse(credential.strip())
+            self._known[credential] = caller
         return caller
 
 
@@ -66,9 +89,10 @@ def _parse(credential: bytes) -> Caller:
     # An access key may itself hold slashes; the scope's four parts are counted from the end.
     parts = credential.decode("latin-1").rsplit("/", 4)
     access_key = parts[0]
-    region = parts[2] if len(parts) == 5 else ""
+    region, service = (parts[2], parts[3]) if len(parts) == 5 else ("", "")
     return Caller(
         access_key,
         access_key if _ACCOUNT.fullmatch(access_key) else DEFAULT_ACCOUNT,
         region if _REGION.fullmatch(region) else DEFAULT_REGION,
+        service,
     )

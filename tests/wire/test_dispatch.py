@@ -16,6 +16,7 @@ from eventcore.errors import StoreUnavailable
 from eventcore.runtime.engine import Engine
 from eventcore.stores.memory import MemoryStore
 from eventcore.wire.aws_json import JSON_1_0
+from eventcore.wire.aws_query import XML
 from eventcore.wire.http import HttpRequest, OnDisconnect
 
 JSON = {b"content-type": b"application/x-amz-json-1.0", b"host": b"h"}
@@ -72,10 +73,10 @@ def test_a_charset_in_the_content_type_does_not_matter(wire):
 
 
 def test_an_operation_of_aws_that_we_lack_is_not_implemented_and_not_unknown(wire):
-    answer = wire.call("StartMessageMoveTask", SourceArn="arn")
+    answer = wire.call("CreateArchive", service="AWSEvents", ArchiveName="a")
     assert answer.status == 501
-    assert answer.json["__type"] == "com.amazonaws.sqs#UnsupportedOperation"
-    assert "StartMessageMoveTask" in answer.json["message"]
+    assert answer.error == "UnsupportedOperation"
+    assert "CreateArchive" in answer.json["message"]
 
 
 @pytest.mark.parametrize(
@@ -196,14 +197,14 @@ def test_get_caller_identity_names_the_account(sts, client):
     [
         (b"Action=GetCallerIdentity&Version=1999-01-01", 400, "InvalidAction"),
         (b"Action=AssumeRole&Version=2011-06-15", 501, "UnsupportedOperation"),
-        (
-            b"Action=SendMessage&Version=2012-11-05",
-            501,
-            "AWS.SimpleQueueService.UnsupportedOperation",
-        ),
+        (b"Action=AssumeRole", 501, "UnsupportedOperation"),
+        (b"Action=SendMessage&Version=2011-06-15", 400, "InvalidAction"),
+        (b"Action=SendMessage&Version=1999-01-01", 400, "NoSuchVersion"),
+        (b"Action=GetCallerIdentity&Version=2012-11-05", 400, "InvalidAction"),
         (b"Action=Publish&Version=2010-03-31", 400, "InvalidAction"),
         (b"Action=%3Cb%3E", 400, "InvalidAction"),
-        (b"", 400, "MissingAction"),
+        (b"", 404, "UnknownOperationException"),
+        (b"Version=2011-06-15", 404, "UnknownOperationException"),
         (b"Action=%FF", 400, "MalformedQueryString"),
         (b"\xff", 400, "MalformedQueryString"),
         (b"a=1&" * 3000, 400, "MalformedQueryString"),
@@ -218,8 +219,68 @@ def test_a_query_request_that_is_not_served_is_refused_in_xml(wire, body, status
 
 
 def test_a_query_request_may_be_a_get(wire):
-    answer = wire.raw(b"", {b"host": b"h"}, b"/?Action=GetCallerIdentity&Version=2011-06-15")
+    target = b"/?Action=GetCallerIdentity&Version=2011-06-15"
+    answer = wire.raw(b"", {b"host": b"h"}, target, b"GET")
     assert xml(answer.body)["Account"] == "000000000000"
+
+
+NAMESPACES = {
+    "sqs": b'Response xmlns="http://queue.amazonaws.com/doc/2012-11-05/">',
+    "sts": b'Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">',
+    "": b'Response xmlns="http://webservices.amazon.com/AWSFault/2005-15-09">',
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "scope", "service"),
+    [
+        (b"Action=ListQueues&Version=2012-11-05", "sts", "sqs"),  # by the version
+        (b"Action=GetCallerIdentity&Version=2011-06-15", "sqs", "sts"),
+        (b"Action=Colour&Version=2011-06-15", "sqs", "sts"),
+        (b"Action=ListQueues", "sts", "sts"),  # by the credential's scope
+        (b"Action=Colour", "sqs", "sqs"),
+        (b"%", "sqs", "sqs"),
+        (b"", "sts", "sts"),
+        (b"Action=ListQueues", "", "sqs"),  # by the action
+        (b"Action=AssumeRole", "iam", "sts"),
+        (b"Action=GetCallerIdentity&Version=1", "", "sts"),
+        (b"Action=Colour", "", ""),
+        (b"%", "", ""),
+        (b"Version=1", "iam", ""),
+    ],
+)
+def test_a_query_request_is_answered_as_the_service_that_it_means(wire, body, scope, service):
+    credential = f"Credential=AKID/1/us-east-1/{scope}/aws4_request, x".encode()
+    answer = wire.raw(body, {**FORM, b"authorization": credential})
+    assert NAMESPACES[service] in answer.body
+    parameters = body + f"&X-Amz-Credential=AKID/1/us-east-1/{scope}/aws4_request".encode()
+    if body != b"%":
+        assert NAMESPACES[service] in wire.raw(parameters, FORM).body
+
+
+def test_a_bug_in_reading_a_query_request_lets_nothing_escape(wire):
+    def admit(service: Service, path: bytes, form: dict[str, str]) -> None:
+        raise KeyError("secret")
+
+    service = Service(
+        name="faulty",
+        target_prefix="",
+        content_type=XML,
+        errors={},
+        operations=[Operation("Run", dict, lambda call, request: b"{}", dict)],
+        version="2026-01-01",
+        admit=admit,
+    )
+    bugs: list[BaseException] = []
+    dispatcher = Dispatcher(
+        wire.engine, lambda bug, request_id: bugs.append(bug), query_services=[service]
+    )
+    replies = Replies()
+    dispatcher(HttpRequest(b"GET", b"/?Action=Run", {}, b"", "peer"), replies)
+    ((status, _, body),) = replies.replies
+    assert status == 500
+    assert b"secret" not in body
+    assert [type(bug) for bug in bugs] == [KeyError]
 
 
 # What goes wrong inside
@@ -373,6 +434,8 @@ class HeldStore:
             done(StoreUnavailable("disk full"))
 
 
-def test_every_operation_of_sqs_has_a_target():
-    assert SQS.target_prefix == "AmazonSQS"
-    assert len(SQS.operations) == 18
+@pytest.mark.parametrize("name", sorted(SQS.operations))
+def test_every_operation_of_sqs_has_a_target(wire, name):
+    answer = wire.call(name)
+    assert answer.status in (200, 400)
+    assert answer.json.get("__type", "") != "com.amazon.coral.service#UnknownOperationException"
