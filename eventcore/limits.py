@@ -133,10 +133,14 @@ DOOR_BODY_BYTES_MAX: Final = 64 * 1024
 """Of a request at a side door."""
 DOOR_SLICE: Final = 50
 """Messages, or queues, that a side door looks at before the event loop has its turn."""
+DOOR_SLICE_BYTES: Final = 256 * 1024
+"""Bytes of messages that it writes before that; the message that passes it is the last."""
 DOOR_SLICES_MAX: Final = 1_000
 """Turns of the event loop that one look may take, beyond which its answer is cut."""
 DOORS_RUNNING_MAX: Final = 16
 """Looks through side doors that run at a time; others wait for their turn."""
+DOORS_WAITING_MAX: Final = 1_000
+"""Looks that wait for their turn, beyond which they are refused."""
 DOOR_ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 """Of an answer about messages, beyond which it is cut: the message that passes it is the last."""
 PEEK_MESSAGES_MAX: Final = 10_000

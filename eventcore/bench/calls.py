@@ -15,8 +15,10 @@ from eventcore.bench.client import EVENTS, SQS, AwsJsonClient, CallFailed
 from eventcore.codec import encode_json, json_decoder
 
 __all__ = [
+    "MoveTask",
     "QueueDepth",
     "Received",
+    "cancel_move",
     "create_bus",
     "create_queue",
     "delete_batch",
@@ -24,6 +26,7 @@ __all__ = [
     "delete_message",
     "delete_queue",
     "delete_rule",
+    "list_moves",
     "purge_queue",
     "put_events",
     "put_rule",
@@ -34,6 +37,7 @@ __all__ = [
     "send",
     "send_batch",
     "set_queue_attributes",
+    "start_move",
 ]
 
 TARGET_ID: Final = "queue"
@@ -60,6 +64,21 @@ class QueueDepth(msgspec.Struct, frozen=True):
         return self.visible + self.in_flight + self.delayed
 
 
+class MoveTask(msgspec.Struct, frozen=True):
+    """A message move task: `handle` while it runs, counts of messages, `started_ms` epoch ms."""
+
+    status: str = msgspec.field(name="Status")
+    started_ms: int = msgspec.field(name="StartedTimestamp")
+    handle: str | None = msgspec.field(name="TaskHandle", default=None)
+    moved: int = msgspec.field(name="ApproximateNumberOfMessagesMoved", default=0)
+    to_move: int | None = msgspec.field(name="ApproximateNumberOfMessagesToMove", default=None)
+    failure: str | None = msgspec.field(name="FailureReason", default=None)
+
+
+class _MoveTasks(msgspec.Struct, frozen=True):
+    results: list[MoveTask] = msgspec.field(name="Results", default=[])
+
+
 class _Receive(msgspec.Struct, frozen=True, rename="pascal"):
     queue_url: str
     max_number_of_messages: int
@@ -70,14 +89,18 @@ class _ReceiveAnswer(msgspec.Struct, frozen=True):
     messages: list[Received] | None = msgspec.field(name="Messages", default=None)
 
 
-class _Send(msgspec.Struct, frozen=True, rename="pascal"):
+class _Send(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
     queue_url: str
     message_body: str
+    message_group_id: str | None = None
+    message_deduplication_id: str | None = None
 
 
-class _Entry(msgspec.Struct, frozen=True, rename="pascal"):
+class _Entry(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
     id: str
     message_body: str
+    message_group_id: str | None = None
+    message_deduplication_id: str | None = None
 
 
 class _DeleteEntry(msgspec.Struct, frozen=True, rename="pascal"):
@@ -111,6 +134,7 @@ class _PutEventsAnswer(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 _decode_receive: Final = json_decoder(_ReceiveAnswer)
+_decode_moves: Final = json_decoder(_MoveTasks)
 _decode_batch: Final = json_decoder(_BatchAnswer)
 _decode_put_events: Final = json_decoder(_PutEventsAnswer)
 
@@ -159,19 +183,69 @@ async def purge_queue(client: AwsJsonClient, url: str) -> None:
     await client.call(SQS, "PurgeQueue", {"QueueUrl": url})
 
 
+async def start_move(
+    client: AwsJsonClient,
+    source_arn: str,
+    destination_arn: str | None = None,
+    per_second: int | None = None,
+) -> str:
+    """Starts a message move task from a dead-letter queue; returns its handle. Without a
+    destination messages go back to the queues that they came from.
+    """
+    parameters: dict[str, Any] = {"SourceArn": source_arn}
+    if destination_arn is not None:
+        parameters["DestinationArn"] = destination_arn
+    if per_second is not None:
+        parameters["MaxNumberOfMessagesPerSecond"] = per_second
+    return str((await client.call(SQS, "StartMessageMoveTask", parameters))["TaskHandle"])
+
+
+async def list_moves(client: AwsJsonClient, source_arn: str) -> list[MoveTask]:
+    """The latest message move tasks (10 at the most) from a dead-letter queue, newest first."""
+    request = encode_json({"SourceArn": source_arn, "MaxResults": 10})
+    return _decode_moves(await client.call_raw(SQS, "ListMessageMoveTasks", request)).results
+
+
+async def cancel_move(client: AwsJsonClient, handle: str) -> int:
+    """Cancels a running message move task; returns how many messages it has moved."""
+    answer = await client.call(SQS, "CancelMessageMoveTask", {"TaskHandle": handle})
+    return int(answer["ApproximateNumberOfMessagesMoved"])
+
+
 async def delete_queue(client: AwsJsonClient, url: str) -> None:
     """Deletes a queue with its messages."""
     await client.call(SQS, "DeleteQueue", {"QueueUrl": url})
 
 
-async def send(client: AwsJsonClient, url: str, body: str) -> None:
-    """Sends one message; on return it is stored."""
-    await client.call_raw(SQS, "SendMessage", encode_json(_Send(url, body)))
+async def send(
+    client: AwsJsonClient,
+    url: str,
+    body: str,
+    *,
+    group_id: str | None = None,
+    deduplication_id: str | None = None,
+) -> None:
+    """Sends one message; on return it is stored. FIFO queues need both ids."""
+    request = encode_json(_Send(url, body, group_id, deduplication_id))
+    await client.call_raw(SQS, "SendMessage", request)
 
 
-async def send_batch(client: AwsJsonClient, url: str, bodies: Sequence[str]) -> None:
-    """Sends up to 10 messages in one request. An entry that failed raises CallFailed."""
-    entries = [_Entry(str(index), body) for index, body in enumerate(bodies)]
+async def send_batch(
+    client: AwsJsonClient,
+    url: str,
+    bodies: Sequence[str],
+    *,
+    group_ids: Sequence[str] = (),
+    deduplication_ids: Sequence[str] = (),
+) -> None:
+    """Sends up to 10 messages in one request. An entry that failed raises CallFailed.
+
+    Ids are as many as bodies, or none at all. FIFO queues need both kinds.
+    """
+    groups: Sequence[str | None] = group_ids or [None] * len(bodies)
+    deduplications: Sequence[str | None] = deduplication_ids or [None] * len(bodies)
+    members = zip(bodies, groups, deduplications, strict=True)
+    entries = [_Entry(str(index), *given) for index, given in enumerate(members)]
     answer = await client.call_raw(SQS, "SendMessageBatch", encode_json(_Batch(url, entries)))
     _raise_failed("SendMessageBatch", answer)
 

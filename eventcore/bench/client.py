@@ -164,8 +164,8 @@ class Connection(asyncio.Protocol):
 class AwsJsonClient:
     """Calls of AWS JSON services at one endpoint. An async context manager; used by one event loop.
 
-    `timeout_s` bounds each attempt, waiting for a free connection not included. `retries` counts
-    attempts made again.
+    `timeout_s` bounds each attempt, waiting for a free connection not included. `requests` counts
+    all attempts, `retries` those made again.
     """
 
     def __init__(
@@ -183,6 +183,7 @@ class AwsJsonClient:
             raise InvalidParameter("endpoint_url", "Must be http(s)://host[:port].", endpoint_url)
         self.endpoint_url = endpoint_url
         self.region = region
+        self.requests = 0
         self.retries = 0
         self._access_key = access_key
         self._host = parts.hostname
@@ -218,6 +219,20 @@ class AwsJsonClient:
     async def call_raw(self, service: ServiceProtocol, operation: str, body: bytes) -> bytes:
         """The same with the JSON texts themselves, for callers that count microseconds."""
         request = b"%b%d\r\n\r\n%b" % (self._head(service, operation), len(body), body)
+        return await self._answer_to(operation, request)
+
+    async def get(self, path: str) -> bytes:
+        """The body of what the endpoint has at a path, which begins with "/" and is
+        percent-encoded: for what is no AWS operation. Raises CallFailed, EndpointUnreachable.
+        """
+        head = (
+            f"GET {self._path.rstrip('/')}{path} HTTP/1.1\r\n"
+            f"Host: {self._host}:{self._port}\r\n"
+            "Accept: application/json\r\n\r\n"
+        )
+        return await self._answer_to(f"GET {path}", head.encode())
+
+    async def _answer_to(self, operation: str, request: bytes) -> bytes:
         if self._retry_s > 0:
             reply = await self._retrying(lambda: self._attempt(request))
         else:
@@ -244,6 +259,7 @@ class AwsJsonClient:
 
     async def _attempt(self, request: bytes) -> Reply:
         await self._take_turn()
+        self.requests += 1
         try:
             connection = await self._connection()
             connection.deadline_s = asyncio.get_running_loop().time() + self._timeout_s

@@ -171,10 +171,6 @@ class QueueMachine(ABC):
         """Puts an entry in line that has just become READY again."""
 
     @abstractmethod
-    def _is_next_to_move(self, entry: Entry, planned: set[int]) -> bool:
-        """Whether a move task may take this READY entry after the `planned` ones."""
-
-    @abstractmethod
     def _drop_stale(self) -> None:
         """Frees what expired messages left in line with no receive coming."""
 
@@ -299,7 +295,7 @@ class QueueMachine(ABC):
         )
         return Outcome(self._moves.handle(self.arn, self._tag, outcome.value), outcome.mutations)
 
-    def plan_move(self, messages_max: int) -> tuple[list[Movable], int]:
+    def plan_move(self, messages_max: int, now_ms: int) -> tuple[list[Movable], int]:
         """The next messages that the running task would move, and where it would go on then.
 
         Changes nothing. What is not visible, and in a FIFO queue what is behind such a message, is
@@ -313,11 +309,15 @@ class QueueMachine(ABC):
         last = min(task.below, number + limits.TICK_STEPS_MAX)
         while number < last and len(found) < messages_max:
             entry = self._entries.get(number)
-            if entry and entry.place == READY and self._is_next_to_move(entry, planned):
+            if entry and self._is_movable(entry, planned, now_ms):
                 planned.add(number)
                 found.append(Movable(number, MESSAGE_KEY | number, entry.record))
             number += 1
         return found, number
+
+    def _is_movable(self, entry: Entry, planned: set[int], now_ms: int) -> bool:
+        """Whether a move task may take this entry after the `planned` ones."""
+        return entry.place == READY
 
     def move(self, moved: Sequence[int], cursor: int, failure: str) -> Outcome[None]:
         """Deletes the messages that were planned and are delivered elsewhere, and moves the task
@@ -668,7 +668,11 @@ class QueueMachine(ABC):
         """The lowest number that may have rows: a queue of ten messages may have had a billion."""
         if self._purge.trimmed < self._purge.below:
             return self._purge.trimmed
-        return next(iter(self._entries), self._next_number)
+        return self._first_number()
+
+    def _first_number(self) -> int:
+        """The lowest number; the next one where there are no messages: then nothing is searched."""
+        return next(iter(self._entries)) if self._entries else self._next_number
 
     def _free_garbage(self, limit: int) -> None:
         while self._garbage and limit:
@@ -700,8 +704,7 @@ class QueueMachine(ABC):
         Changes nothing. Expired messages are left out. Looks at BROWSE_STEPS_MAX numbers at the
         most, so there may be none in the answer and more after it.
         """
-        first = next(iter(self._entries), self._next_number)
-        number = max(after + 1, min(first, self._next_number))
+        number = max(after + 1, self._first_number())
         last = min(self._next_number, number + limits.BROWSE_STEPS_MAX)
         expired_ms = now_ms - self.spec.retention_ms
         found: list[Browsed] = []
@@ -762,8 +765,7 @@ class QueueMachine(ABC):
         older, entries = self._older, self._entries
         while older and older[0][1] not in entries:
             heappop(older)
-        first = next(iter(entries.values()), None)
-        sent_ms = default_ms if first is None else first.sent_ms
+        sent_ms = next(iter(entries.values())).sent_ms if entries else default_ms
         return min(sent_ms, older[0][0]) if older else sent_ms
 
     def check(self) -> None:

@@ -33,7 +33,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "see it work: real data through buses, rules and queues"),
     "send": ("send", "send messages to a queue"),
     "receive": ("receive", "receive messages from a queue"),
-    "peek": ("peek", "look at the waiting messages of a queue, without receiving them"),
+    "peek": ("peek", "look at the messages of a queue, without receiving them"),
+    "tail": ("tail", "see messages as they arrive in a queue, without receiving them"),
+    "stats": ("stats", "see how many messages the queues hold, and how old they are"),
+    "redrive": ("redrive", "move the messages of a dead-letter queue back, or elsewhere"),
+    "purge": ("purge", "delete all messages of a queue"),
     "put-events": ("put_events", "put events on a bus"),
     "bench": ("bench", "measure a server, and check that it loses and repeats nothing"),
 }

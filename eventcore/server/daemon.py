@@ -28,7 +28,8 @@ import anyio
 import msgspec
 
 from eventcore.errors import InvalidParameter
-from eventcore.limits import DRAIN_MS_DEFAULT, quotas_for
+from eventcore.limits import DRAIN_MS_DEFAULT
+from eventcore.server.quota_options import check_quotas, quotas_with
 
 if TYPE_CHECKING:
     from eventcore.runtime.engine import Engine
@@ -53,7 +54,8 @@ class ServeConfig(msgspec.Struct, frozen=True):
     `data` is a directory (made if missing; the file in it is "events.db") or a file that ends in
     ".db" (new, empty, or ours); None keeps everything in memory. `port` 0 lets the system choose.
     `drain_ms` bounds the end. Messages survive as `durability` says, see
-    `eventcore.stores.base.Durability`.
+    `eventcore.stores.base.Durability`. `quotas` are switched by name, over those of the
+    `strictness`; None is off.
     """
 
     host: str = "127.0.0.1"
@@ -61,6 +63,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
     data: str | None = "eventcore-data"
     durability: Literal["full", "relaxed", "memory"] = "full"
     strictness: Literal["relaxed", "aws"] = "relaxed"
+    quotas: dict[str, int | None] = {}
     committer: Literal["writer", "inline"] = "inline" if sys.platform == "win32" else "writer"
     drain_ms: int = DRAIN_MS_DEFAULT
     allow_remote: bool = False
@@ -79,6 +82,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
             raise InvalidParameter("port", "must be from 0 to 65535", self.port)
         if self.drain_ms < 0:
             raise InvalidParameter("drain_ms", "must not be negative", self.drain_ms)
+        check_quotas(self.quotas)
         self._check_data()
         if not self.allow_remote and not is_loopback(self.host):
             raise InvalidParameter(
@@ -133,7 +137,7 @@ async def serve(config: ServeConfig, on_listening: OnListening | None = None) ->
         _make_directory(Path(path).parent)
     async with _stop_signals() as stop:
         store = store_for(path, config.durability, config.committer)
-        engine = Engine(store, quotas=quotas_for(config.strictness))
+        engine = Engine(store, quotas=quotas_with(config.strictness, config.quotas))
         await _start(engine)
         try:
             server = await _listen(config, engine)
@@ -160,20 +164,23 @@ async def serve(config: ServeConfig, on_listening: OnListening | None = None) ->
 
 
 async def _start(engine: Engine) -> None:
-    """Starts the engine; while its writer process boots, this one imports the API (60 ms)."""
+    """Starts the engine; while its writer process boots, this one imports the API (70 ms)."""
     starting = asyncio.ensure_future(engine.start())
     await asyncio.sleep(0)
-    import eventcore.api.dispatch  # noqa: F401, PLC0415
+    import eventcore.api.dispatch  # noqa: PLC0415
+    import eventcore.server.doors  # noqa: F401, PLC0415
 
     await starting
 
 
 async def _listen(config: ServeConfig, engine: Engine) -> HttpServer:
     from eventcore.api.dispatch import Dispatcher  # noqa: PLC0415
+    from eventcore.server.doors import with_doors  # noqa: PLC0415
     from eventcore.server.health import with_health  # noqa: PLC0415
     from eventcore.server.listener import HttpServer  # noqa: PLC0415
 
-    server = HttpServer(with_health(Dispatcher(engine), lambda: engine.is_ready))
+    dispatch = with_doors(Dispatcher(engine), engine)
+    server = HttpServer(with_health(dispatch, lambda: engine.is_ready))
     await server.start(config.host, config.port)
     return server
 

@@ -35,6 +35,8 @@ __all__ = ["add_arguments", "run"]
 
 OWN_DAEMON: Final = "eventcore"
 FILES_RESERVED: Final = 64
+GROUPS_DEFAULT: Final = 1_000
+"""Message groups of a FIFO queue where no number is given."""
 DEFAULT_WORKLOADS: Final = ("send", "send-batch", "cycle", "cycle-batch", "put-events", "mixed")
 
 
@@ -77,7 +79,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--count", type=int, metavar="N", help="end after N operations, without a warm-up")
     add("--size", type=int, default=256, metavar="BYTES", help="of a message (default 256)")
     add("--rules", type=int, default=10, metavar="N", help="for put-events (default 10)")
-    add("--backlog", default="1000", metavar="N[,N...]", help="for backlog (default 1000)")
+    lengths = ", ".join(f"{name} {one.backlog}" for name, one in WORKLOADS.items() if one.backlog)
+    add("--backlog", metavar="N[,N...]", help=f"messages there before (default: {lengths})")
+    add("--fifo", action="store_true", help="the queues are FIFO")
+    add(
+        "--groups",
+        metavar="N[,N...]",
+        help="message groups that sends go round (default: none; with --fifo 1000); without --fifo "
+        "the queue is a fair queue",
+    )
     add("--polls", type=int, default=10_000, metavar="N", help="for long-poll (default 10000)")
     add("--repeat", type=int, default=1, metavar="N", help="rounds; the table has medians")
     add("--json", action="store_true", help="every run as JSON on standard output")
@@ -107,7 +117,33 @@ def _plan(arguments: argparse.Namespace) -> list[tuple[str, BenchSettings]]:
     for option in ("connections", "repeat", "rules", "polls"):
         if getattr(arguments, option) < 1:
             raise InvalidParameter(option, "Must be at least 1.")
-    settings = BenchSettings(
+    settings = _settings(arguments)
+    group_counts = _counts("groups", arguments.groups)
+    if settings.is_fifo:
+        group_counts = group_counts or [GROUPS_DEFAULT]
+        if 0 in group_counts:
+            raise InvalidParameter("groups", "Must be at least 1 with --fifo.")
+    has_groups = any(group_counts)
+    depths = _counts("backlog", arguments.backlog)
+    plan = []
+    for name in arguments.workloads or _default_workloads(has_groups):
+        workload = WORKLOADS.get(name)
+        if workload is None:
+            raise InvalidParameter("workload", f"Must be one of {', '.join(WORKLOADS)}.", name)
+        if has_groups and not workload.has_groups:
+            raise InvalidParameter("workload", "Takes neither --fifo nor --groups.", name)
+        backlogs = (depths or [workload.backlog]) if workload.backlog else [0]
+        plan += [
+            (name, msgspec.structs.replace(settings, backlog=backlog, groups=groups))
+            for backlog in backlogs
+            for groups in group_counts or [0]
+        ]
+    return plan
+
+
+def _settings(arguments: argparse.Namespace) -> BenchSettings:
+    """What all runs have in common."""
+    return BenchSettings(
         connections=arguments.connections,
         duration_s=arguments.duration,
         warmup_s=arguments.warmup,
@@ -116,14 +152,30 @@ def _plan(arguments: argparse.Namespace) -> list[tuple[str, BenchSettings]]:
         size_bytes=arguments.size,
         rules=arguments.rules,
         polls=arguments.polls,
+        is_fifo=arguments.fifo,
     )
-    plan = []
-    for name in arguments.workloads or DEFAULT_WORKLOADS:
-        if name not in WORKLOADS:
-            raise InvalidParameter("workload", f"Must be one of {', '.join(WORKLOADS)}.", name)
-        depths = arguments.backlog.split(",") if name == "backlog" else ["0"]
-        plan += [(name, msgspec.structs.replace(settings, backlog=int(depth))) for depth in depths]
-    return plan
+
+
+def _default_workloads(with_groups: bool) -> list[str]:
+    return [name for name in DEFAULT_WORKLOADS if WORKLOADS[name].has_groups or not with_groups]
+
+
+def _counts(option: str, text: str | None) -> list[int]:
+    """`N[,N...]` taken apart; nothing when nothing was given. Raises InvalidParameter."""
+    numbers = text.split(",") if text is not None else []
+    if not all(number.strip().isdecimal() for number in numbers):
+        raise InvalidParameter(option, "Must be whole numbers with commas between them.", text)
+    return [int(number) for number in numbers]
+
+
+def _label(name: str, settings: BenchSettings) -> str:
+    """A run's name in the table: its workload, and what else it was asked to be."""
+    parts = [f"{name} {settings.backlog:,}" if settings.backlog else name]
+    if settings.is_fifo:
+        parts.append("FIFO")
+    if settings.groups:
+        parts.append(f"{settings.groups:,} groups")
+    return ", ".join(parts)
 
 
 def _endpoint(text: str) -> Endpoint:
@@ -152,8 +204,7 @@ async def _run_one(
                     await workload.run(bench)
                 finally:
                     await bench.clean_up()
-    label = f"{name} {settings.backlog:,}" if name == "backlog" else name
-    return _measurement(bench, label, endpoint.name)
+    return _measurement(bench, _label(name, settings), endpoint.name)
 
 
 @asynccontextmanager
@@ -170,21 +221,29 @@ def _measurement(bench: Bench, label: str, endpoint: str) -> Measurement:
     done, cost = bench.run, bench.cost
     thousands = done.operations / 1_000 or 1.0
     elapsed_s = done.elapsed_s or 1.0
+    cpu_s = cost.server_cpu_s
     return Measurement(
         workload=label,
         endpoint=endpoint,
         operation=bench.operation,
         operations=done.operations,
         messages=done.messages,
+        requests=bench.requests,
         errors=done.errors,
         last_error=done.last_error,
         elapsed_s=done.elapsed_s,
         operations_per_s=done.operations / elapsed_s,
         messages_per_s=done.messages / elapsed_s,
         latency=done.latency.summary(),
-        server_cpu_ms=None if cost.server_cpu_s is None else 1e3 * cost.server_cpu_s / thousands,
+        server_cpu_ms=None if cpu_s is None else 1e3 * cpu_s / thousands,
+        request_cpu_us=_share_us(cpu_s, bench.requests),
+        message_cpu_us=_share_us(cpu_s, done.messages),
         server_rss_bytes=cost.server_rss_bytes,
         generator_cpu_ms=1e3 * cost.generator_cpu_s / thousands,
         ledger=bench.ledger.summary(),
         notes=bench.notes,
     )
+
+
+def _share_us(cpu_s: float | None, count: int) -> float | None:
+    return None if cpu_s is None or not count else 1e6 * cpu_s / count

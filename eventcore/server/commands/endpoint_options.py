@@ -1,5 +1,5 @@
-"""What the client commands (`send`, `receive`, `put-events`) share: where the endpoint is, and how
-bodies come in.
+"""What the client commands share: where the endpoint is, how queues are named, how bodies come
+in.
 """
 
 from __future__ import annotations
@@ -9,16 +9,33 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeVar
+from urllib.parse import quote
 
+import msgspec
+
+from eventcore.arn import parse_arn
 from eventcore.bench import calls
-from eventcore.bench.client import AwsJsonClient
+from eventcore.bench.client import AwsJsonClient, CallFailed
 from eventcore.bench.event_loop import run as run_on_loop
 from eventcore.codec import encode_json
+from eventcore.errors import UnsupportedOperation
 
-__all__ = ["add_endpoint_arguments", "read_bodies", "run_against_endpoint", "url_of", "write_json"]
+__all__ = [
+    "QUEUES_PATH",
+    "add_endpoint_arguments",
+    "arn_of",
+    "door_path_of",
+    "look_inside",
+    "read_bodies",
+    "run_against_endpoint",
+    "url_of",
+    "write_json",
+]
 
 ENDPOINT_DEFAULT: Final = "http://127.0.0.1:4566"
 CONNECTIONS: Final = 4
+QUEUES_PATH: Final = "/_eventcore/queues"
+NO_QUEUE: Final = "QueueDoesNotExist"
 
 T = TypeVar("T")
 
@@ -59,6 +76,38 @@ def run_against_endpoint(
 async def url_of(client: AwsJsonClient, queue: str) -> str:
     """A queue's URL, from its name or from the URL itself."""
     return queue if "://" in queue else await calls.queue_url(client, queue)
+
+
+async def arn_of(client: AwsJsonClient, queue: str) -> str:
+    """A queue's ARN, from its name, its URL, or from the ARN itself."""
+    if queue.startswith("arn:"):
+        return queue
+    return await calls.queue_arn(client, await url_of(client, queue))
+
+
+async def door_path_of(client: AwsJsonClient, queue: str) -> str:
+    """A queue's path at the daemon's own side door, from its name, URL or ARN."""
+    arn = parse_arn(await arn_of(client, queue))
+    return "/".join((QUEUES_PATH, arn.account, arn.region, quote(arn.resource, safe="")))
+
+
+async def look_inside(client: AwsJsonClient, path: str, decode: Callable[[bytes], T]) -> T:
+    """What the daemon's own side door tells. Raises CallFailed, EndpointUnreachable, and
+    UnsupportedOperation for an endpoint that has no such door.
+    """
+    try:
+        return decode(await client.get(path))
+    except CallFailed as error:
+        if error.status not in (403, 404, 405, 501) or error.code == NO_QUEUE:
+            raise
+        raise _no_door(client, path) from error
+    except msgspec.DecodeError as error:
+        raise _no_door(client, path) from error
+
+
+def _no_door(client: AwsJsonClient, path: str) -> UnsupportedOperation:
+    operation = f"GET {path.partition('?')[0]}"
+    return UnsupportedOperation(client.endpoint_url, operation, "is it an eventcore daemon?")
 
 
 def read_bodies(body: str | None, *, are_lines: bool) -> Iterator[str]:

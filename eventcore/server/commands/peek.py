@@ -53,7 +53,7 @@ _decode_purge: Final = record_decoder(PurgeRecord)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     add = parser.add_argument
-    add("queue", help="name, URL or ARN")
+    add("queue", help="name or ARN; of a daemon's queue the URL, too")
     add(
         "--data",
         type=Path,

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max", type=int, default=1, metavar="N", help="at most N messages (default 1)")
     add("--wait", type=int, default=0, metavar="SECONDS", help="for the first one (0 to 20)")
     add("--visibility-timeout", type=int, metavar="SECONDS", help="instead of the queue's")
+    add("--attempt-id", metavar="ID", help="of a FIFO queue: repeats a receive of this id")
     add("--delete", action="store_true", help="delete them after printing")
     add_endpoint_arguments(parser)
 
@@ -42,6 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     if arguments.max < 1:
         sys.stderr.write("eventcore receive: --max must be at least 1\n")
+        return 2
+    if arguments.attempt_id is not None and arguments.max > BATCH:
+        sys.stderr.write(f"eventcore receive: --attempt-id goes with --max {BATCH} at the most\n")
         return 2
     run_against_endpoint(arguments, lambda client: _receive_all(client, arguments))
     return 0
@@ -60,6 +64,8 @@ async def _receive_all(client: AwsJsonClient, arguments: argparse.Namespace) -> 
         sys.stdout.flush()
         if arguments.delete:
             await calls.delete_batch(client, url, [one["ReceiptHandle"] for one in messages])
+        if arguments.attempt_id is not None:
+            return  # again with the same id, it would be the same messages
         left -= len(messages)
         wait_s = 0
 
@@ -76,6 +82,8 @@ async def _receive(
     }
     if arguments.visibility_timeout is not None:
         parameters["VisibilityTimeout"] = arguments.visibility_timeout
+    if arguments.attempt_id is not None:
+        parameters["ReceiveRequestAttemptId"] = arguments.attempt_id
     answer = await client.call(SQS, "ReceiveMessage", parameters)
     return answer.get("Messages") or []
 

@@ -2,6 +2,7 @@
 
     eventcore send orders '{"id": 1}'
     eventcore send orders --lines < orders.jsonl
+    eventcore send orders.fifo --group customer-7 '{"id": 1}'
 
 Exit status: 0 when all are stored, 1 when the endpoint refused one or was not there.
 """
@@ -35,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("body", nargs="?", help='the message; standard input without it, or with "-"')
     add("--lines", action="store_true", help="every line of standard input is a message")
     add("--delay", type=int, metavar="SECONDS", help="before it becomes visible (0 to 900)")
-    add("--group-id", metavar="ID", help="message group")
+    add("--group", "--group-id", metavar="ID", dest="group_id", help="message group")
+    add("--deduplication-id", metavar="ID", help="of one message to a FIFO queue")
     add(
         "--attribute",
         action="append",
@@ -48,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
+    if arguments.deduplication_id is not None and arguments.lines:
+        sys.stderr.write("eventcore send: --deduplication-id is for one message, not for --lines\n")
+        return 2
     extra = _extra(arguments)
     if extra is None:
         sys.stderr.write("eventcore send: --attribute must be NAME=TEXT\n")
@@ -68,6 +73,8 @@ def _extra(arguments: argparse.Namespace) -> dict[str, Any] | None:
         extra["DelaySeconds"] = arguments.delay
     if arguments.group_id is not None:
         extra["MessageGroupId"] = arguments.group_id
+    if arguments.deduplication_id is not None:
+        extra["MessageDeduplicationId"] = arguments.deduplication_id
     attributes = {}
     for text in arguments.attribute:
         name, separator, value = text.partition("=")
@@ -100,7 +107,10 @@ async def _send_batch(
     answer = await client.call(SQS, "SendMessageBatch", {"QueueUrl": url, "Entries": entries})
     for sent in answer.get("Successful") or []:
         if are_shown:
-            write_json({"message_id": sent["MessageId"], "body_md5": sent["MD5OfMessageBody"]})
+            shown = {"message_id": sent["MessageId"], "body_md5": sent["MD5OfMessageBody"]}
+            if "SequenceNumber" in sent:
+                shown["sequence_number"] = sent["SequenceNumber"]
+            write_json(shown)
     for failed in answer.get("Failed") or []:
         code, reason = str(failed.get("Code")), str(failed.get("Message", ""))
         raise CallFailed("SendMessageBatch", 200, code, reason)

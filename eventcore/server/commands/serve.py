@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from eventcore.errors import InvalidParameter
 from eventcore.server.daemon import ServeConfig, run_daemon
+from eventcore.server.quota_options import QUOTA_NAMES, read_quotas
 
 __all__ = ["add_arguments", "run"]
 
@@ -82,6 +83,14 @@ def _add_how(parser: argparse.ArgumentParser, defaults: ServeConfig) -> None:
         "and one purge a minute (default: %(default)s)",
     )
     how.add_argument(
+        "--quota",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE|off",
+        help="one quota, over those of --strictness; may be given several times. The names: "
+        + ", ".join(QUOTA_NAMES),
+    )
+    how.add_argument(
         "--committer",
         choices=("writer", "inline"),
         default=defaults.committer,
@@ -109,17 +118,8 @@ def _add_how(parser: argparse.ArgumentParser, defaults: ServeConfig) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until a signal ends it; returns the exit code. Raises as `daemon.serve`."""
-    config = ServeConfig(
-        host=arguments.host,
-        port=arguments.port,
-        data=None if arguments.memory else arguments.data,
-        durability=arguments.durability,
-        strictness=arguments.strictness,
-        committer=arguments.committer,
-        drain_ms=arguments.drain_ms,
-        allow_remote=arguments.allow_remote,
-    )
     try:
+        config = _config(arguments)
         config.check()
     except InvalidParameter as error:
         sys.stderr.write(f"eventcore serve: error: {error}\n")
@@ -133,6 +133,21 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise OSError(_explain(error, config)) from error
     return 0
+
+
+def _config(arguments: argparse.Namespace) -> ServeConfig:
+    """What the command line asks for. Raises InvalidParameter."""
+    return ServeConfig(
+        host=arguments.host,
+        port=arguments.port,
+        data=None if arguments.memory else arguments.data,
+        durability=arguments.durability,
+        strictness=arguments.strictness,
+        quotas=read_quotas(arguments.quota),
+        committer=arguments.committer,
+        drain_ms=arguments.drain_ms,
+        allow_remote=arguments.allow_remote,
+    )
 
 
 def _announce(url: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -85,6 +86,13 @@ COMMAND_LINES = {
     ),
     "put-events, last": ("put-events", "--source s --json {}", {"detail": "{}", "json": True}),
     "peek": ("peek", "--max 3 q --json", {"queue": "q", "max": 3, "json": True}),
+    "peek, of a file": ("peek", "--data d q", {"queue": "q", "data": Path("d")}),
+    "tail": ("tail", "-n 3 q --json", {"queue": "q", "last": 3, "json": True}),
+    "stats": ("stats", "a --watch 2 b", {"queues": ["a", "b"], "watch": 2.0}),
+    "redrive": ("redrive", "d --to q --no-wait", {"queue": "d", "to": "q", "wait": False}),
+    "purge": ("purge", "--yes q", {"queue": "q", "yes": True}),
+    "group": ("send", "--group g q hi", {"group_id": "g", "body": "hi"}),
+    "group's older name": ("send", "q hi --group-id g", {"group_id": "g", "body": "hi"}),
     "bench": ("bench", "send --json cycle", {"workloads": ["send", "cycle"], "json": True}),
 }
 
