@@ -1,30 +1,22 @@
 """Amazon SQS over AWS JSON 1.0: the table of its operations.
 
-Requests are in `sqs_requests`, handlers in `sqs_messages` and `sqs_queues`, errors in `sqs_faults`.
-What is missing and what has no effect is listed in docs/coverage.md.
+Requests are in `sqs_requests`, handlers in `sqs_messages`, `sqs_queues`, `sqs_permissions` and
+`sqs_moves`, errors in `sqs_faults`. What has no effect is listed in docs/coverage.md.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from eventcore.api import sqs_messages, sqs_queues, sqs_requests
+from eventcore.api import sqs_messages, sqs_moves, sqs_permissions, sqs_queues, sqs_requests
 from eventcore.api.operation import Operation, Service
 from eventcore.api.sqs_faults import ERRORS
 from eventcore.wire.aws_json import JSON_1_0
 
 __all__ = ["MISSING_OPERATIONS", "SQS"]
 
-MISSING_OPERATIONS: Final = frozenset(
-    (
-        "AddPermission",
-        "CancelMessageMoveTask",
-        "ListMessageMoveTasks",
-        "RemovePermission",
-        "StartMessageMoveTask",
-    )
-)
-"""AWS has them, eventcore not yet."""
+MISSING_OPERATIONS: Final[frozenset[str]] = frozenset()
+"""What AWS has and eventcore lacks: nothing."""
 
 SQS: Final = Service(
     name="sqs",
@@ -35,6 +27,14 @@ SQS: Final = Service(
     errors=ERRORS,
     missing_operations=MISSING_OPERATIONS,
     operations=[
+        Operation(
+            "AddPermission", sqs_requests.AddPermissionRequest, sqs_permissions.add_permission
+        ),
+        Operation(
+            "CancelMessageMoveTask",
+            sqs_requests.CancelMessageMoveTaskRequest,
+            sqs_moves.cancel_message_move_task,
+        ),
         Operation(
             "ChangeMessageVisibility",
             sqs_requests.ChangeMessageVisibilityRequest,
@@ -64,11 +64,21 @@ SQS: Final = Service(
             sqs_requests.ListDeadLetterSourceQueuesRequest,
             sqs_queues.list_dead_letter_source_queues,
         ),
+        Operation(
+            "ListMessageMoveTasks",
+            sqs_requests.ListMessageMoveTasksRequest,
+            sqs_moves.list_message_move_tasks,
+        ),
         Operation("ListQueueTags", sqs_requests.ListQueueTagsRequest, sqs_queues.list_queue_tags),
         Operation("ListQueues", sqs_requests.ListQueuesRequest, sqs_queues.list_queues),
         Operation("PurgeQueue", sqs_requests.PurgeQueueRequest, sqs_queues.purge_queue),
         Operation(
             "ReceiveMessage", sqs_requests.ReceiveMessageRequest, sqs_messages.receive_message
+        ),
+        Operation(
+            "RemovePermission",
+            sqs_requests.RemovePermissionRequest,
+            sqs_permissions.remove_permission,
         ),
         Operation("SendMessage", sqs_requests.SendMessageRequest, sqs_messages.send_message),
         Operation(
@@ -80,6 +90,11 @@ SQS: Final = Service(
             "SetQueueAttributes",
             sqs_requests.SetQueueAttributesRequest,
             sqs_queues.set_queue_attributes,
+        ),
+        Operation(
+            "StartMessageMoveTask",
+            sqs_requests.StartMessageMoveTaskRequest,
+            sqs_moves.start_message_move_task,
         ),
         Operation("TagQueue", sqs_requests.TagQueueRequest, sqs_queues.tag_queue),
         Operation("UntagQueue", sqs_requests.UntagQueueRequest, sqs_queues.untag_queue),

@@ -14,14 +14,19 @@ from typing import Final
 from eventcore import limits
 from eventcore.api.operation import Call
 from eventcore.api.sqs_faults import invalid_address, missing_parameter
-from eventcore.arn import queue_arn
-from eventcore.queues.standard import StandardQueue
+from eventcore.arn import Arn, parse_arn, queue_arn
+from eventcore.errors import InvalidParameter
+from eventcore.queues.queue import QueueMachine
 
-__all__ = ["is_account", "is_queue_name", "queue_of", "url_of"]
+__all__ = ["is_account", "is_fifo_name", "is_queue_name", "queue_of", "read_arn", "url_of"]
 
 URL_CHARACTERS_MAX: Final = 1_024
+FIFO_SUFFIX: Final = ".fifo"
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _NAME: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.QUEUE_NAME_CHARACTERS_MAX}}}")
+_FIFO_NAME: Final = re.compile(
+    rf"[A-Za-z0-9_-]{{1,{limits.QUEUE_NAME_CHARACTERS_MAX - len(FIFO_SUFFIX)}}}\.fifo"
+)
 
 
 def is_account(text: str) -> bool:
@@ -34,7 +39,22 @@ def is_queue_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def queue_of(call: Call, url: str | None) -> StandardQueue:
+def is_fifo_name(name: str) -> bool:
+    """Whether a FIFO queue may have this name; ".fifo" counts to its length."""
+    return _FIFO_NAME.fullmatch(name) is not None
+
+
+def read_arn(text: object) -> Arn | None:
+    """A given ARN, taken apart; None for what is none. Longer ones than AWS has are none."""
+    if not isinstance(text, str) or len(text) > limits.ARN_CHARACTERS_MAX:
+        return None
+    try:
+        return parse_arn(text)
+    except InvalidParameter:
+        return None
+
+
+def queue_of(call: Call, url: str | None) -> QueueMachine:
     """The queue of a QueueUrl parameter.
 
     Raises NotFound; Fault MissingParameter without a URL, InvalidAddress for one that names no

@@ -1,8 +1,10 @@
-"""SQS's errors: their codes, their older codes, their texts.
+"""SQS's errors: their codes, their older codes, their statuses, their texts.
 
 Texts are those that AWS sends. The older codes are what SDKs show as `Error.Code` (header
-`x-amzn-query-error`); they are not in botocore's model any more. All are status 400 and the
-sender's fault, except those of the store (503).
+`x-amzn-query-error`); they are not in botocore's model any more. All are the sender's fault and
+status 400, except those of the store (503) and these: 403 for OverLimit, PurgeQueueInProgress and
+RequestThrottled, 404 for ResourceNotFoundException. botocore's older retry rules wait for just that
+403.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ __all__ = [
     "invalid_parameter",
     "invalid_value",
     "missing_parameter",
+    "over_limit",
+    "resource_not_found",
     "unsupported",
 ]
 
@@ -54,11 +58,26 @@ _PARAMETERS: Final = {
     "wait_ms": ("ReceiveMessageWaitTimeSeconds", 1000),
     "message_bytes_max": ("MaximumMessageSize", 1),
     "receives_max": ("maxReceiveCount", 1),
+    "group_id": ("MessageGroupId", 1),
+    "deduplication_id": ("MessageDeduplicationId", 1),
+    "attempt_id": ("ReceiveRequestAttemptId", 1),
+    "destination_arn": ("DestinationArn", 1),
+    "redrive": ("RedrivePolicy", 1),
+    "redrive_allow": ("RedriveAllowPolicy", 1),
 }
+# Of these the reason is the whole text: AWS does not name the parameter.
+_BARE: Final = frozenset(("request", "source_arn", "task_handle"))
+_THROTTLES: Final = {
+    "chaos_throttle": "Request is throttled, by the chaos of the queue.",
+    "fifo_calls_per_s": "Request is throttled.",
+    "waiters_max": "Request is throttled: too many long polls are waiting.",
+}
+_FORBIDDEN: Final = 403
+_NOT_FOUND: Final = 404
 
 
-def _prefixed(code: str, message: str) -> Fault:
-    return Fault(code, message, query_code=_SIMPLE + code)
+def _prefixed(code: str, message: str, status: int = 400) -> Fault:
+    return Fault(code, message, status=status, query_code=_SIMPLE + code)
 
 
 def invalid_parameter(message: str) -> Fault:
@@ -87,9 +106,10 @@ def invalid_attribute_name(name: str) -> Fault:
     return Fault("InvalidAttributeName", f"Unknown Attribute {name}.")
 
 
-def invalid_attribute_value(name: str) -> Fault:
-    """A queue attribute out of its range."""
-    return Fault("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
+def invalid_attribute_value(name: str, reason: str = "") -> Fault:
+    """A queue attribute out of its range, or one that does not go with another."""
+    text = f"Invalid value for the parameter {name}."
+    return Fault("InvalidAttributeValue", f"{text} Reason: {reason}" if reason else text)
 
 
 def invalid_contents() -> Fault:
@@ -102,13 +122,23 @@ def invalid_contents() -> Fault:
 
 
 def invalid_address(url: str) -> Fault:
-    """A queue URL in which there is no queue name."""
+    """A queue URL in which there is no queue name, or an account id that is none."""
     return Fault("InvalidAddress", f"The address {url[:256]} is not valid for this endpoint.")
 
 
 def unsupported(message: str) -> Fault:
     """UnsupportedOperation: not allowed by AWS, or not yet known here; the message says which."""
     return _prefixed("UnsupportedOperation", message)
+
+
+def over_limit(message: str) -> Fault:
+    """OverLimit: more than AWS lets an account, a queue or a policy have."""
+    return Fault("OverLimit", message, status=_FORBIDDEN)
+
+
+def resource_not_found(message: str) -> Fault:
+    """ResourceNotFoundException: what the operations of message move tasks answer."""
+    return Fault("ResourceNotFoundException", message, status=_NOT_FOUND)
 
 
 def empty_batch(entry_shape: str) -> Fault:
@@ -154,6 +184,8 @@ def batch_too_long(size_bytes: int) -> Fault:
 
 
 def _not_found(error: NotFound) -> Fault:
+    if error.kind == "move task":
+        return resource_not_found("Task does not exist.")
     return Fault(
         "QueueDoesNotExist",
         "The specified queue does not exist.",
@@ -182,6 +214,8 @@ def _conflict(error: Conflict) -> Fault:
 def _invalid_parameter(error: InvalidParameter) -> Fault:
     if error.name == "body":
         return invalid_parameter(f"One or more parameters are invalid. Reason: {error.reason}")
+    if error.name in _BARE:
+        return invalid_parameter(error.reason)
     name, unit = _PARAMETERS.get(error.name, (error.name, 1))
     value = error.value
     return invalid_value(value // unit if isinstance(value, int) else value, name, error.reason)
@@ -204,10 +238,11 @@ def _limit_exceeded(error: LimitExceeded) -> Fault:
             "PurgeQueueInProgress",
             f"Only one PurgeQueue operation on {error.detail} is allowed every "
             f"{error.value // 1000} seconds.",
+            _FORBIDDEN,
         )
-    if error.limit == "waiters_max":
-        return Fault("RequestThrottled", f"Too many long polls are waiting: {error}.")
-    return Fault("OverLimit", f"The limit has been reached: {error}.")
+    if error.limit in _THROTTLES:
+        return Fault("RequestThrottled", _THROTTLES[error.limit], status=_FORBIDDEN)
+    return over_limit(f"The limit has been reached: {error}.")
 
 
 def _unsupported(error: UnsupportedOperation) -> Fault:

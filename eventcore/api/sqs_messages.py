@@ -2,6 +2,13 @@
 
 The hot path. What is common costs nothing extra: a message without attributes skips their code,
 answers of fixed shape are templates, and only texts that need JSON escaping go through the encoder.
+
+Rules of this file:
+
+- A call is admitted once, a batch as one call, before it is looked at any further.
+- What only a FIFO queue takes is refused here for a standard queue; what a FIFO queue needs and
+  does not take it checks itself. Where entries of a FIFO batch lack a message group or a
+  deduplication id, the whole batch is refused, as on AWS.
 """
 
 from __future__ import annotations
@@ -19,6 +26,7 @@ from eventcore.api.sqs_faults import (
     batch_too_long,
     batch_too_many,
     empty_batch,
+    invalid_parameter,
     invalid_value,
     missing_parameter,
 )
@@ -53,9 +61,10 @@ from eventcore.queues.message import (
     MessageRecord,
     SendEntry,
     SendResult,
+    sequence_text,
 )
+from eventcore.queues.queue import QueueMachine
 from eventcore.queues.queue_spec import ReceiveRequest
-from eventcore.queues.standard import StandardQueue
 from eventcore.runtime.engine import ReceivedMessage
 from eventcore.wire.fault import Fault
 
@@ -74,8 +83,9 @@ _DELAY_SECONDS_MAX: Final = limits.DELAY_MS_MAX // 1000
 _VISIBILITY_SECONDS_MAX: Final = limits.VISIBILITY_TIMEOUT_MS_MAX // 1000
 _WAIT_SECONDS_MAX: Final = limits.WAIT_MS_MAX // 1000
 _ENTRY_ID: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.BATCH_ENTRY_ID_CHARACTERS_MAX}}}")
-_GROUP_ID: Final = re.compile(r"[!-~]{1,128}")
 _ONE_MESSAGE: Final = ReceiveRequest()
+_NOT_OF_THIS_KIND: Final = "The request include parameter that is not valid for this queue type."
+_SHOWN_CHARACTERS_MAX: Final = 256
 
 
 # Sending
@@ -84,50 +94,69 @@ _ONE_MESSAGE: Final = ReceiveRequest()
 def send_message(call: Call, request: SendMessageRequest) -> bytes:
     """Sends one message; the answer holds its id and the digests that the SDK verifies."""
     queue = queue_of(call, request.queue_url)
+    if queue.is_limited:
+        call.engine.admit(queue, "send")
     body = request.message_body
     if not body:
         raise missing_parameter("MessageBody")
-    result = call.engine.send(queue, _send_entry(call, request, body))
-    return ("{" + _send_members(result, request) + "}").encode()
+    result = call.engine.send(queue, _send_entry(call, queue, request, body))
+    return f"{{{_send_members(result, request)}}}".encode()
 
 
 def send_message_batch(call: Call, request: SendMessageBatchRequest) -> bytes:
     """Sends up to ten messages, each for itself: some may fail."""
     queue = queue_of(call, request.queue_url)
+    if queue.is_limited:
+        call.engine.admit(queue, "send")
     entries = _check_batch(request.entries, "SendMessageBatchRequestEntry")
     for index, entry in enumerate(entries, 1):
         if not entry.message_body:
             raise missing_parameter(f"SendMessageBatchRequestEntry.{index}.MessageBody")
     _check_batch_size(entries)
+    if queue.is_fifo:
+        _check_fifo_batch(queue, entries)
 
     def send(entry: SendMessageBatchRequestEntry) -> str:
-        result = call.engine.send(queue, _send_entry(call, entry, entry.message_body or ""))
+        result = call.engine.send(queue, _send_entry(call, queue, entry, entry.message_body or ""))
         return "," + _send_members(result, entry)
 
     return _each(call, entries, send)
 
 
 def _send_entry(
-    call: Call, request: SendMessageRequest | SendMessageBatchRequestEntry, body: str
+    call: Call,
+    queue: QueueMachine,
+    request: SendMessageRequest | SendMessageBatchRequestEntry,
+    body: str,
 ) -> SendEntry:
-    """The entry for the queue. Raises Fault; the queue itself checks the size."""
+    """The entry for the queue. Raises Fault; the queue itself checks the size and the ids."""
     body_bytes = check_text(body)
+    delay_ms = None
     delay = request.delay_seconds
-    if delay is not None and not 0 <= delay <= _DELAY_SECONDS_MAX:
+    if delay is not None:
+        if not 0 <= delay <= _DELAY_SECONDS_MAX:
+            raise invalid_value(
+                delay, "DelaySeconds", f"DelaySeconds must be >= 0 and <= {_DELAY_SECONDS_MAX}."
+            )
+        delay_ms = delay * 1000
+    deduplication_id = request.message_deduplication_id
+    if deduplication_id is not None and not queue.is_fifo:
         raise invalid_value(
-            delay, "DelaySeconds", f"DelaySeconds must be >= 0 and <= {_DELAY_SECONDS_MAX}."
+            deduplication_id[:_SHOWN_CHARACTERS_MAX], "MessageDeduplicationId", _NOT_OF_THIS_KIND
         )
-    delay_ms = None if delay is None else delay * 1000
-    _check_ids(request.message_group_id, request.message_deduplication_id)
     given = request.message_attributes
     system = request.message_system_attributes
     if not given and not system:
-        return SendEntry(
+        return SendEntry(  # by position: a fifth faster than by name
             body,
             delay_ms,
-            sender_id=call.caller.account,
-            group_id=request.message_group_id,
-            size_bytes=body_bytes,
+            b"",
+            b"",
+            call.caller.account,
+            None,
+            request.message_group_id,
+            deduplication_id,
+            body_bytes,
         )
     attributes = read_attributes(given) if given else {}
     return SendEntry(
@@ -138,30 +167,29 @@ def _send_entry(
         call.caller.account,
         read_trace_header(system) if system else None,
         request.message_group_id,
+        deduplication_id,
         size_bytes=body_bytes + attributes_bytes(attributes),
     )
 
 
-def _check_ids(group_id: str | None, deduplication_id: str | None) -> None:
-    if group_id is not None and _GROUP_ID.fullmatch(group_id) is None:
-        raise invalid_value(
-            group_id[:256],
-            "MessageGroupId",
-            "MessageGroupId can only include alphanumeric and punctuation characters. "
-            "1 to 128 in length.",
-        )
-    if deduplication_id is not None:
-        raise invalid_value(
-            deduplication_id[:256],
-            "MessageDeduplicationId",
-            "The request include parameter that is not valid for this queue type",
-        )
+def _check_fifo_batch(queue: QueueMachine, entries: Sequence[SendMessageBatchRequestEntry]) -> None:
+    """Raises Fault when any entry lacks what a FIFO queue can not do without."""
+    for entry in entries:
+        if entry.message_group_id is None:
+            raise missing_parameter("MessageGroupId")
+        if entry.message_deduplication_id is None and not queue.spec.content_deduplication:
+            raise invalid_parameter(
+                "The queue should either have ContentBasedDeduplication enabled or "
+                "MessageDeduplicationId provided explicitly"
+            )
 
 
 def _send_members(
     result: SendResult, request: SendMessageRequest | SendMessageBatchRequestEntry
 ) -> str:
     members = f'"MessageId":"{format_uuid(result.id)}","MD5OfMessageBody":"{result.body_md5.hex()}"'
+    if result.sequence:
+        members += f',"SequenceNumber":"{sequence_text(result.sequence)}"'
     if result.attributes_md5:
         members += f',"MD5OfMessageAttributes":"{result.attributes_md5.hex()}"'
     if request.message_system_attributes:
@@ -188,7 +216,9 @@ def _check_batch_size(entries: Sequence[SendMessageBatchRequestEntry]) -> None:
 def receive_message(call: Call, request: ReceiveMessageRequest) -> bytes | None:
     """Receives up to ten messages; with a wait time, as soon as one is there."""
     queue = queue_of(call, request.queue_url)
-    wanted = _receive_request(request)
+    if queue.is_limited:
+        call.engine.admit(queue, "receive")
+    wanted = _receive_request(request, queue)
     wait_ms = _wait_ms(request, queue)
     selection = selection_of(
         request.attribute_names,
@@ -207,17 +237,16 @@ def receive_message(call: Call, request: ReceiveMessageRequest) -> bytes | None:
     return None
 
 
-def _receive_request(request: ReceiveMessageRequest) -> ReceiveRequest:
-    if request.receive_request_attempt_id is not None:
+def _receive_request(request: ReceiveMessageRequest, queue: QueueMachine) -> ReceiveRequest:
+    attempt_id = request.receive_request_attempt_id
+    if attempt_id is not None and not queue.is_fifo:
         raise invalid_value(
-            request.receive_request_attempt_id[:256],
-            "ReceiveRequestAttemptId",
-            "The request include parameter that is not valid for this queue type",
+            attempt_id[:_SHOWN_CHARACTERS_MAX], "ReceiveRequestAttemptId", _NOT_OF_THIS_KIND
         )
     count = request.max_number_of_messages
     timeout = request.visibility_timeout
     if timeout is None:
-        if count is None or count == 1:
+        if attempt_id is None and (count is None or count == 1):
             return _ONE_MESSAGE
     elif not 0 <= timeout <= _VISIBILITY_SECONDS_MAX:
         raise invalid_value(
@@ -232,11 +261,13 @@ def _receive_request(request: ReceiveMessageRequest) -> ReceiveRequest:
             f"Must be between 1 and {limits.RECEIVE_MESSAGES_MAX}, if provided.",
         )
     return ReceiveRequest(
-        1 if count is None else count, None if timeout is None else timeout * 1000
+        1 if count is None else count,
+        None if timeout is None else timeout * 1000,
+        attempt_id=attempt_id,
     )
 
 
-def _wait_ms(request: ReceiveMessageRequest, queue: StandardQueue) -> int:
+def _wait_ms(request: ReceiveMessageRequest, queue: QueueMachine) -> int:
     seconds = request.wait_time_seconds
     if seconds is None:
         return queue.spec.wait_ms
@@ -288,11 +319,14 @@ def _system_attributes(
     call: Call, message: ReceivedMessage, names: frozenset[str]
 ) -> dict[str, str]:
     record: MessageRecord = message.record
+    sequence = message.sequence
     values = {
         "SenderId": record.sender_id or call.caller.account,
         "SentTimestamp": str(record.sent_ms),
         "ApproximateReceiveCount": str(message.receives),
         "ApproximateFirstReceiveTimestamp": str(message.first_received_ms),
+        "SequenceNumber": sequence_text(sequence) if sequence else None,
+        "MessageDeduplicationId": record.deduplication_id if sequence else None,
         "MessageGroupId": record.group_id,
         "AWSTraceHeader": record.trace_header,
         "DeadLetterQueueSourceArn": record.dead_letter_source,
@@ -306,6 +340,8 @@ def _system_attributes(
 def delete_message(call: Call, request: DeleteMessageRequest) -> bytes:
     """Deletes a received message."""
     queue = queue_of(call, request.queue_url)
+    if queue.is_limited:
+        call.engine.admit(queue, "delete")
     if not request.receipt_handle:
         raise missing_parameter("ReceiptHandle")
     call.engine.delete(queue, request.receipt_handle)
@@ -315,6 +351,8 @@ def delete_message(call: Call, request: DeleteMessageRequest) -> bytes:
 def delete_message_batch(call: Call, request: DeleteMessageBatchRequest) -> bytes:
     """Deletes up to ten received messages, each for itself."""
     queue = queue_of(call, request.queue_url)
+    if queue.is_limited:
+        call.engine.admit(queue, "delete")
     shape = "DeleteMessageBatchRequestEntry"
     entries = _check_batch(request.entries, shape)
     for index, entry in enumerate(entries, 1):
@@ -331,6 +369,8 @@ def delete_message_batch(call: Call, request: DeleteMessageBatchRequest) -> byte
 def change_message_visibility(call: Call, request: ChangeMessageVisibilityRequest) -> bytes:
     """Changes for how long from now a received message stays invisible; 0 gives it back."""
     queue = queue_of(call, request.queue_url)
+    if queue.is_limited:
+        call.engine.admit(queue, "change")
     if not request.receipt_handle:
         raise missing_parameter("ReceiptHandle")
     if request.visibility_timeout is None:
@@ -344,6 +384,8 @@ def change_message_visibility_batch(
 ) -> bytes:
     """Changes the visibility of up to ten received messages, each for itself."""
     queue = queue_of(call, request.queue_url)
+    if queue.is_limited:
+        call.engine.admit(queue, "change")
     shape = "ChangeMessageVisibilityBatchRequestEntry"
     entries = _check_batch(request.entries, shape)
     for index, entry in enumerate(entries, 1):
@@ -360,7 +402,7 @@ def change_message_visibility_batch(
     return _each(call, entries, change)
 
 
-def _change_visibility(call: Call, queue: StandardQueue, handle: str, timeout: int) -> None:
+def _change_visibility(call: Call, queue: QueueMachine, handle: str, timeout: int) -> None:
     if not 0 <= timeout <= _VISIBILITY_SECONDS_MAX:
         raise invalid_value(
             timeout,

@@ -1,8 +1,8 @@
 """Queue attributes: from the wire's texts to a `QueueSpec` and back.
 
-Times are seconds on the wire and ms in the spec. What has no effect here (Policy,
-RedriveAllowPolicy, encryption) is checked as far as its form goes, kept in `QueueSpec.attributes`,
-and given back as it came.
+Times are seconds on the wire and ms in the spec. What has no effect here (Policy, encryption) is
+checked as far as its form goes, kept in `QueueSpec.attributes`, and given back as it came. The
+attributes of FIFO queues are unknown to standard queues, as on AWS.
 """
 
 from __future__ import annotations
@@ -13,17 +13,26 @@ from typing import Any, Final
 import msgspec
 
 from eventcore import limits
-from eventcore.api.sqs_faults import (
-    invalid_attribute_name,
-    invalid_attribute_value,
-    invalid_value,
-    unsupported,
+from eventcore.api.sqs_faults import invalid_attribute_name, invalid_attribute_value
+from eventcore.api.sqs_policies import POLICY, check_policy
+from eventcore.api.sqs_redrive import (
+    REDRIVE,
+    REDRIVE_ALLOW,
+    FindSpec,
+    read_redrive,
+    read_redrive_allow,
+    redrive_allow_text,
+    redrive_text,
 )
-from eventcore.arn import Arn, parse_arn
-from eventcore.codec import decode_json, encode_json
-from eventcore.errors import InvalidParameter
-from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, RedrivePolicy
-from eventcore.queues.standard import StandardQueue
+from eventcore.queues.queue import QueueMachine
+from eventcore.queues.queue_spec import (
+    DEDUPLICATE_PER_GROUP,
+    DEDUPLICATE_PER_QUEUE,
+    LIMIT_PER_GROUP,
+    LIMIT_PER_QUEUE,
+    QueueSpec,
+    QueueStatistics,
+)
 from eventcore.wire.fault import Fault
 
 __all__ = [
@@ -31,8 +40,8 @@ __all__ = [
     "SETTABLE",
     "attribute_of_field",
     "check_names",
+    "is_true",
     "overlay",
-    "refuse_fifo",
     "show",
 ]
 
@@ -54,10 +63,24 @@ _NUMBERS: Final[dict[str, tuple[str, int, int, int]]] = {
     "ReceiveMessageWaitTimeSeconds": ("wait_ms", 1000, 0, limits.WAIT_MS_MAX),
     "VisibilityTimeout": ("visibility_timeout_ms", 1000, 0, limits.VISIBILITY_TIMEOUT_MS_MAX),
 }
-_FIFO: Final = frozenset(
-    ("FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit")
-)
-_POLICY_BYTES_MAX: Final = 8_192
+FIFO_QUEUE: Final = "FifoQueue"
+_CONTENT: Final = "ContentBasedDeduplication"
+_SCOPE: Final = "DeduplicationScope"
+_LIMIT: Final = "FifoThroughputLimit"
+_CHOICES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    # attribute: (field of the spec, what it may be)
+    _SCOPE: ("deduplication_scope", (DEDUPLICATE_PER_QUEUE, DEDUPLICATE_PER_GROUP)),
+    _LIMIT: ("throughput_limit", (LIMIT_PER_QUEUE, LIMIT_PER_GROUP)),
+}
+_FIFO: Final = frozenset((FIFO_QUEUE, _CONTENT, *_CHOICES))
+_FIELDS: Final = {
+    "redrive": REDRIVE,
+    "redrive_allow": REDRIVE_ALLOW,
+    "is_fifo": FIFO_QUEUE,
+    "content_deduplication": _CONTENT,
+    **{field: name for name, (field, _, _, _) in _NUMBERS.items()},
+    **{field: name for name, (field, _) in _CHOICES.items()},
+}
 _KMS_REUSE_SECONDS: Final = (60, 86_400)
 _KMS_KEY_CHARACTERS_MAX: Final = 2_048
 _DIGITS_MAX: Final = 10
@@ -67,13 +90,13 @@ SETTABLE: Final = frozenset(
         *_NUMBERS,
         "KmsDataKeyReusePeriodSeconds",
         "KmsMasterKeyId",
-        "Policy",
-        "RedriveAllowPolicy",
-        "RedrivePolicy",
+        POLICY,
+        REDRIVE_ALLOW,
+        REDRIVE,
         "SqsManagedSseEnabled",
     )
 )
-"""What CreateQueue and SetQueueAttributes take for a standard queue."""
+"""What CreateQueue and SetQueueAttributes take for every queue; FIFO queues have four more."""
 
 _COUNTS: Final[dict[str, Callable[[QueueStatistics], int]]] = {
     "ApproximateNumberOfMessages": lambda counts: counts.visible,
@@ -86,31 +109,65 @@ READABLE: Final = frozenset(
 """What GetQueueAttributes may be asked for, FIFO queues' attributes included."""
 
 
+def is_true(text: str | None) -> bool:
+    """Whether the text of an attribute says yes."""
+    return (text or "").lower() == "true"
+
+
 def overlay(
-    spec: QueueSpec,
-    given: Mapping[str, str | None],
-    arn: Arn,
-    is_queue: Callable[[str], bool],
+    spec: QueueSpec, given: Mapping[str, str | None], arn: str, find: FindSpec
 ) -> QueueSpec:
     """`spec` with the given attributes set; an empty text removes what can be absent.
 
-    `arn` is the queue's; `is_queue(arn)` says whether a dead-letter queue exists. Raises Fault.
+    `arn` is the queue's. Raises Fault.
     """
     changes: dict[str, Any] = {}
     kept = dict(spec.attributes)
     _check_encryption(given)
     for name, value in given.items():
-        if name not in SETTABLE:
-            raise invalid_attribute_name(name)
         text = value or ""
         if name in _NUMBERS:
             field, unit, lowest, highest = _NUMBERS[name]
             changes[field] = _number(name, text, unit, lowest, highest)
-        elif name == "RedrivePolicy":
-            changes["redrive"] = _read_redrive_policy(text, arn, is_queue) if text else None
+        elif name in _FIFO and spec.is_fifo:
+            _read_fifo(name, text, changes)
+        elif name not in SETTABLE:
+            raise invalid_attribute_name(name)
+        elif name == REDRIVE:
+            changes["redrive"] = read_redrive(text, arn, spec, find) if text else None
+        elif name == REDRIVE_ALLOW:
+            changes["redrive_allow"] = read_redrive_allow(text) if text else None
         else:
             _keep(kept, name, text)
-    return msgspec.structs.replace(spec, attributes=kept, **changes)
+    changed = msgspec.structs.replace(spec, attributes=kept, **changes)
+    _check_high_throughput(changed)
+    return changed
+
+
+def _read_fifo(name: str, text: str, changes: dict[str, Any]) -> None:
+    if name in _CHOICES:
+        field, choices = _CHOICES[name]
+        if text not in choices:
+            raise invalid_attribute_value(name)
+        changes[field] = text
+        return
+    if text.lower() not in ("true", "false"):
+        raise invalid_attribute_value(name)
+    if name == _CONTENT:
+        changes["content_deduplication"] = is_true(text)
+    elif not is_true(text):
+        raise invalid_attribute_value(name, "Modifying queue type is not supported.")
+
+
+def _check_high_throughput(spec: QueueSpec) -> None:
+    if (
+        spec.throughput_limit == LIMIT_PER_GROUP
+        and spec.deduplication_scope != DEDUPLICATE_PER_GROUP
+    ):
+        raise invalid_attribute_value(
+            _LIMIT,
+            f"To set {_LIMIT} to {LIMIT_PER_GROUP}, the {_SCOPE} must be {DEDUPLICATE_PER_GROUP}.",
+        )
 
 
 def _number(name: str, text: str, unit: int, lowest: int, highest: int) -> int:
@@ -133,9 +190,9 @@ def _check_encryption(given: Mapping[str, str | None]) -> None:
 
 def _keep(kept: dict[str, str], name: str, text: str) -> None:
     """Takes in an attribute without effect. The two ways of encryption exclude each other."""
-    if name in ("Policy", "RedriveAllowPolicy"):
+    if name == POLICY:
         if text:
-            _check_policy(name, text)
+            check_policy(text)
     elif name == "KmsMasterKeyId":
         if len(text) > _KMS_KEY_CHARACTERS_MAX:
             raise invalid_attribute_value(name)
@@ -155,80 +212,18 @@ def _keep(kept: dict[str, str], name: str, text: str) -> None:
         kept.pop(name, None)
 
 
-def _check_policy(name: str, text: str) -> None:
-    if name == "Policy" and len(text.encode()) > _POLICY_BYTES_MAX:
-        raise invalid_attribute_value(name)
-    policy = _json_map(text)
-    if policy is None:
-        raise invalid_attribute_value(name)
-    if name == "RedriveAllowPolicy":
-        permission = policy.get("redrivePermission")
-        sources = policy.get("sourceQueueArns")
-        if permission not in ("allowAll", "denyAll", "byQueue"):
-            raise invalid_value(text, name, "Amazon SQS can't create the redrive allow policy.")
-        if (permission == "byQueue") != (isinstance(sources, list) and 1 <= len(sources) <= 10):
-            raise invalid_value(text, name, "Amazon SQS can't create the redrive allow policy.")
-
-
-def _json_map(text: str) -> dict[str, Any] | None:
-    try:
-        value = decode_json(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _read_redrive_policy(text: str, arn: Arn, is_queue: Callable[[str], bool]) -> RedrivePolicy:
-    def refuse(reason: str) -> Fault:
-        return invalid_value(text[:2048], "RedrivePolicy", reason)
-
-    policy = _json_map(text)
-    if policy is None:
-        raise refuse("Redrive policy is not a valid JSON map.")
-    for name in ("maxReceiveCount", "deadLetterTargetArn"):
-        if name not in policy:
-            raise refuse(f"Redrive policy does not contain mandatory attribute: {name}.")
-    count = _receive_count(policy["maxReceiveCount"])
-    if count is None:
-        raise refuse(
-            f"Invalid value for maxReceiveCount: {policy['maxReceiveCount']}, valid values are "
-            f"from {limits.RECEIVES_MAX_LOWEST} to {limits.RECEIVES_MAX_HIGHEST} both inclusive."
-        )
-    target_arn = policy["deadLetterTargetArn"]
-    try:
-        target = parse_arn(target_arn if isinstance(target_arn, str) else "")
-    except InvalidParameter as error:
-        raise refuse("Invalid value for deadLetterTargetArn.") from error
-    if target.resource.endswith(".fifo"):
-        raise refuse("Dead-letter queue must be same type of queue as the source.")
-    if (target.account, target.region) != (arn.account, arn.region):
-        raise refuse("Dead-letter target must be in the same account and region as the source.")
-    if target.service != "sqs" or not is_queue(target_arn):
-        raise refuse("Dead letter target does not exist.")
-    return RedrivePolicy(target_arn, count)
-
-
-def _receive_count(value: object) -> int | None:
-    if isinstance(value, str) and value.isdecimal() and len(value) <= _DIGITS_MAX:
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    is_allowed = limits.RECEIVES_MAX_LOWEST <= value <= limits.RECEIVES_MAX_HIGHEST
-    return value if is_allowed else None
-
-
 # Reading
 
 
-def check_names(names: list[str]) -> None:
-    """Raises Fault for a name in AttributeNames that is no queue attribute."""
+def check_names(names: list[str], *, is_fifo: bool) -> None:
+    """Raises Fault for a name in AttributeNames that is no attribute of this kind of queue."""
     for name in names:
-        if name != "All" and name not in READABLE:
+        if name != "All" and (name not in READABLE or (name in _FIFO and not is_fifo)):
             raise invalid_attribute_name(name)
 
 
 def show(
-    queue: StandardQueue, names: list[str], statistics: Callable[[], QueueStatistics]
+    queue: QueueMachine, names: list[str], statistics: Callable[[], QueueStatistics]
 ) -> dict[str, str]:
     """The attributes asked for, as far as the queue has them; counts are taken when asked for."""
     wanted = READABLE if "All" in names else frozenset(names)
@@ -240,12 +235,14 @@ def show(
     for name, (field, unit, _, _) in _NUMBERS.items():
         values[name] = str(getattr(spec, field) // unit)
     if spec.redrive is not None:
-        values["RedrivePolicy"] = encode_json(
-            {
-                "deadLetterTargetArn": spec.redrive.target_arn,
-                "maxReceiveCount": spec.redrive.receives_max,
-            }
-        ).decode()
+        values[REDRIVE] = redrive_text(spec.redrive)
+    if spec.redrive_allow is not None:
+        values[REDRIVE_ALLOW] = redrive_allow_text(spec.redrive_allow)
+    if spec.is_fifo:
+        values[FIFO_QUEUE] = "true"
+        values[_CONTENT] = "true" if spec.content_deduplication else "false"
+        values[_SCOPE] = spec.deduplication_scope
+        values[_LIMIT] = spec.throughput_limit
     if not wanted.isdisjoint(_COUNTS):
         counts = statistics()
         values.update({name: str(count(counts)) for name, count in _COUNTS.items()})
@@ -254,16 +251,8 @@ def show(
 
 def attribute_of_field(field: str, existing: QueueSpec, wanted: QueueSpec) -> str:
     """The attribute's name for a field in which two specs differ."""
-    if field == "redrive":
-        return "RedrivePolicy"
     if field == "attributes":
         names = existing.attributes.keys() | wanted.attributes.keys()
         differing = [n for n in names if existing.attributes.get(n) != wanted.attributes.get(n)]
         return min(differing, default=field)
-    return next((name for name, entry in _NUMBERS.items() if entry[0] == field), field)
-
-
-def refuse_fifo(name: str, attributes: Mapping[str, str | None]) -> None:
-    """Raises Fault UnsupportedOperation for the creation of a FIFO queue."""
-    if name.endswith(".fifo") and (attributes.get("FifoQueue") or "").lower() == "true":
-        raise unsupported("eventcore does not implement FIFO queues yet.")
+    return _FIELDS.get(field, field)

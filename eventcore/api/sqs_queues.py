@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from bisect import bisect_right
 from typing import Final
 
 import msgspec
 
 from eventcore import limits
 from eventcore.api.operation import Call
-from eventcore.api.sqs_address import is_account, is_queue_name, queue_of, url_of
-from eventcore.api.sqs_faults import invalid_parameter, invalid_value, missing_parameter
+from eventcore.api.sqs_address import (
+    is_account,
+    is_fifo_name,
+    is_queue_name,
+    queue_of,
+    url_of,
+)
+from eventcore.api.sqs_chaos import CHAOS_TAG, with_chaos
+from eventcore.api.sqs_faults import invalid_address, invalid_parameter, missing_parameter
+from eventcore.api.sqs_pages import Page
 from eventcore.api.sqs_queue_attributes import (
+    FIFO_QUEUE,
     attribute_of_field,
     check_names,
+    is_true,
     overlay,
-    refuse_fifo,
     show,
 )
 from eventcore.api.sqs_requests import (
@@ -62,18 +69,12 @@ def create_queue(call: Call, request: CreateQueueRequest) -> bytes:
     if not name:
         raise missing_parameter("QueueName")
     attributes = request.attributes or {}
-    refuse_fifo(name, attributes)
-    if not is_queue_name(name):
-        raise invalid_parameter(
-            "Can only include alphanumeric characters, hyphens, or underscores. 1 to "
-            f"{limits.QUEUE_NAME_CHARACTERS_MAX} in length"
-        )
+    is_fifo = is_true(attributes.get(FIFO_QUEUE))
+    _check_name(name, is_fifo=is_fifo)
     arn = queue_arn(call.account, call.region, name)
     existing = _spec_of(call, arn)
-    base = existing or QueueSpec(tags=_checked_tags({}, request.tags or {}))
-    spec = overlay(
-        base, attributes, parse_arn(arn), lambda other: _spec_of(call, other) is not None
-    )
+    base = existing or _new_spec(request.tags or {}, is_fifo=is_fifo)
+    spec = overlay(base, attributes, arn, lambda other: _spec_of(call, other))
     try:
         call.engine.create_queue(arn, spec)
     except AlreadyExists as error:
@@ -81,6 +82,24 @@ def create_queue(call: Call, request: CreateQueueRequest) -> bytes:
         named = attribute_of_field(field, existing or QueueSpec(), spec)
         raise AlreadyExists(error.kind, error.name, named) from error
     return encode_json({"QueueUrl": url_of(call, name, call.account)})
+
+
+def _check_name(name: str, *, is_fifo: bool) -> None:
+    if not is_fifo and not is_queue_name(name):
+        raise invalid_parameter(
+            "Can only include alphanumeric characters, hyphens, or underscores. 1 to "
+            f"{limits.QUEUE_NAME_CHARACTERS_MAX} in length"
+        )
+    if is_fifo and not is_fifo_name(name):
+        raise invalid_parameter(
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or "
+            "underscores, must end with .fifo suffix and be 1 to "
+            f"{limits.QUEUE_NAME_CHARACTERS_MAX} in length"
+        )
+
+
+def _new_spec(tags: dict[str, str], *, is_fifo: bool) -> QueueSpec:
+    return with_chaos(QueueSpec(tags=_checked_tags({}, tags), is_fifo=is_fifo), tags)
 
 
 def _spec_of(call: Call, arn: str) -> QueueSpec | None:
@@ -97,7 +116,7 @@ def get_queue_url(call: Call, request: GetQueueUrlRequest) -> bytes:
         raise missing_parameter("QueueName")
     account = request.queue_owner_account or call.account
     if not is_account(account):
-        raise invalid_value(account[:64], "QueueOwnerAWSAccountId", "Invalid account id.")
+        raise invalid_address(account)
     queue = call.engine.queue(queue_arn(account, call.region, name))
     call.engine.look(queue)
     return encode_json({"QueueUrl": url_of(call, name, account)})
@@ -122,7 +141,7 @@ def get_queue_attributes(call: Call, request: GetQueueAttributesRequest) -> byte
     """Settings and counts; nothing is given that was not asked for."""
     queue = queue_of(call, request.queue_url)
     names = request.attribute_names or []
-    check_names(names)
+    check_names(names, is_fifo=queue.is_fifo)
     call.engine.look(queue)
     values = show(queue, names, lambda: call.engine.statistics(queue))
     return encode_json({"Attributes": values}) if values else EMPTY
@@ -133,12 +152,7 @@ def set_queue_attributes(call: Call, request: SetQueueAttributesRequest) -> byte
     queue = queue_of(call, request.queue_url)
     if request.attributes is None:
         raise missing_parameter("Attributes")
-    spec = overlay(
-        queue.spec,
-        request.attributes,
-        parse_arn(queue.arn),
-        lambda other: _spec_of(call, other) is not None,
-    )
+    spec = overlay(queue.spec, request.attributes, queue.arn, lambda other: _spec_of(call, other))
     call.engine.set_queue_spec(queue, spec)
     return EMPTY
 
@@ -147,12 +161,13 @@ def set_queue_attributes(call: Call, request: SetQueueAttributesRequest) -> byte
 
 
 def tag_queue(call: Call, request: TagQueueRequest) -> bytes:
-    """Adds or replaces tags."""
+    """Adds or replaces tags. One of them sets the queue's chaos: see `sqs_chaos`."""
     queue = queue_of(call, request.queue_url)
     if not request.tags:
         raise missing_parameter("Tags")
     tags = _checked_tags(queue.spec.tags, request.tags)
-    call.engine.set_queue_spec(queue, msgspec.structs.replace(queue.spec, tags=tags))
+    spec = with_chaos(queue.spec, request.tags)
+    call.engine.set_queue_spec(queue, msgspec.structs.replace(spec, tags=tags))
     return EMPTY
 
 
@@ -163,7 +178,8 @@ def untag_queue(call: Call, request: UntagQueueRequest) -> bytes:
         raise missing_parameter("TagKeys")
     removed = set(request.tag_keys)
     tags = {key: value for key, value in queue.spec.tags.items() if key not in removed}
-    call.engine.set_queue_spec(queue, msgspec.structs.replace(queue.spec, tags=tags))
+    chaos = None if CHAOS_TAG in removed else queue.spec.chaos
+    call.engine.set_queue_spec(queue, msgspec.structs.replace(queue.spec, tags=tags, chaos=chaos))
     return EMPTY
 
 
@@ -198,37 +214,17 @@ def _checked_tags(present: dict[str, str], added: dict[str, str]) -> dict[str, s
 
 def list_queues(call: Call, request: ListQueuesRequest) -> bytes:
     """The URLs of the caller's queues in the region, sorted by name; MaxResults makes pages."""
-    names = call.engine.list_queues(call.account, call.region, request.queue_name_prefix or "")
-    return _page(call, names, request.max_results, request.next_token, "QueueUrls")
+    prefix = request.queue_name_prefix or ""
+    page = Page("queues " + prefix, request.max_results, request.next_token)
+    names = call.engine.list_queues(call.account, call.region, prefix)
+    urls, token = page.cut(names, lambda name: url_of(call, name, call.account))
+    return encode_json({**({"QueueUrls": urls} if urls else {}), **token})
 
 
 def list_dead_letter_source_queues(call: Call, request: ListDeadLetterSourceQueuesRequest) -> bytes:
     """The URLs of the queues that dead-letter into this one, sorted by name."""
     queue = queue_of(call, request.queue_url)
+    page = Page("sources " + queue.arn, request.max_results, request.next_token)
     names = [arn.rpartition(":")[2] for arn in call.engine.dead_letter_sources(queue.arn)]
-    return _page(call, names, request.max_results, request.next_token, "queueUrls")
-
-
-def _page(
-    call: Call, names: list[str], max_results: int | None, token: str | None, member: str
-) -> bytes:
-    """A page of sorted names as URLs. A token is the last name given, so pages survive changes."""
-    if max_results is not None and not 1 <= max_results <= limits.LIST_QUEUES_MAX:
-        raise invalid_value(
-            max_results, "MaxResults", f"Must be >= 1 and <= {limits.LIST_QUEUES_MAX}, if provided."
-        )
-    start = bisect_right(names, _read_token(token)) if token else 0
-    page = names[start : start + (max_results or limits.LIST_QUEUES_MAX)]
-    answer: dict[str, object] = {}
-    if page:
-        answer[member] = [url_of(call, name, call.account) for name in page]
-    if max_results is not None and start + len(page) < len(names):
-        answer["NextToken"] = urlsafe_b64encode(page[-1].encode()).decode()
-    return encode_json(answer)
-
-
-def _read_token(token: str) -> str:
-    try:
-        return urlsafe_b64decode(token.encode("ascii")).decode("ascii")
-    except ValueError as error:
-        raise invalid_parameter("Invalid or expired next token.") from error
+    urls, token = page.cut(names, lambda name: url_of(call, name, parse_arn(queue.arn).account))
+    return encode_json({"queueUrls": urls, **token})

@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 
 __all__ = [
+    "AddPermissionRequest",
+    "CancelMessageMoveTaskRequest",
     "ChangeMessageVisibilityBatchRequest",
     "ChangeMessageVisibilityBatchRequestEntry",
     "ChangeMessageVisibilityRequest",
@@ -21,15 +23,18 @@ __all__ = [
     "GetQueueAttributesRequest",
     "GetQueueUrlRequest",
     "ListDeadLetterSourceQueuesRequest",
+    "ListMessageMoveTasksRequest",
     "ListQueueTagsRequest",
     "ListQueuesRequest",
     "MessageAttributeValue",
     "PurgeQueueRequest",
     "ReceiveMessageRequest",
+    "RemovePermissionRequest",
     "SendMessageBatchRequest",
     "SendMessageBatchRequestEntry",
     "SendMessageRequest",
     "SetQueueAttributesRequest",
+    "StartMessageMoveTaskRequest",
     "TagQueueRequest",
     "UntagQueueRequest",
 ]
@@ -215,3 +220,40 @@ class ListQueueTagsRequest(_Shape, frozen=True):
     """The queue whose tags are wanted."""
 
     queue_url: str | None = None
+
+
+class AddPermissionRequest(_Shape, frozen=True):
+    """Accounts that may call actions on the queue, under a label."""
+
+    queue_url: str | None = None
+    label: str | None = None
+    account_ids: list[str] | None = msgspec.field(default=None, name="AWSAccountIds")
+    actions: list[str] | None = None
+
+
+class RemovePermissionRequest(_Shape, frozen=True):
+    """The label of the permission to remove."""
+
+    queue_url: str | None = None
+    label: str | None = None
+
+
+class StartMessageMoveTaskRequest(_Shape, frozen=True):
+    """The dead-letter queue to empty, and where to; nowhere means back to where they came from."""
+
+    source_arn: str | None = None
+    destination_arn: str | None = None
+    max_number_of_messages_per_second: int | None = None
+
+
+class CancelMessageMoveTaskRequest(_Shape, frozen=True):
+    """The handle of the task to cancel."""
+
+    task_handle: str | None = None
+
+
+class ListMessageMoveTasksRequest(_Shape, frozen=True):
+    """The dead-letter queue whose latest tasks are wanted."""
+
+    source_arn: str | None = None
+    max_results: int | None = None

@@ -8,7 +8,7 @@ import pytest
 from botocore.model import StructureShape
 
 from eventcore import errors, limits
-from eventcore.api import sqs_message_attributes, sqs_queue_attributes
+from eventcore.api import sqs_message_attributes, sqs_permissions, sqs_queue_attributes
 from eventcore.api.sqs import MISSING_OPERATIONS, SQS
 from eventcore.api.sqs_faults import ERRORS
 from eventcore.api.sts import STS
@@ -35,6 +35,17 @@ def test_a_request_struct_has_the_members_and_types_of_the_model(name: str):
 def test_queue_attributes_are_those_of_the_model():
     names = set(MODEL.shape_for("QueueAttributeName").enum)
     assert names == sqs_queue_attributes.READABLE | {"All"}
+
+
+def test_actions_of_permissions_are_operations_of_the_model():
+    batches = {"ChangeMessageVisibilityBatch", "DeleteMessageBatch", "SendMessageBatch"}
+    named = (sqs_permissions.GRANTABLE_ACTIONS - {"*"}) | sqs_permissions.OWNER_ACTIONS
+    assert named == set(MODEL.operation_names) - batches
+    assert not sqs_permissions.GRANTABLE_ACTIONS & sqs_permissions.OWNER_ACTIONS
+    for name in named:
+        documentation = MODEL.operation_model(name).documentation
+        if "Cross-account permissions don't apply to this action" in documentation:
+            assert name in sqs_permissions.OWNER_ACTIONS
 
 
 def test_message_system_attributes_are_those_of_the_model():
@@ -66,6 +77,7 @@ def test_a_limit_is_the_one_that_the_model_documents(shape: str, member: str, te
     assert text in structure.members[member].documentation
 
 
+SOURCE_ARN = "arn:aws:sqs:us-east-1:000000000000:orders"
 NUMBER = {"DataType": "Number", "StringValue": "1"}
 PICTURE = {"DataType": "Binary", "BinaryValue": "AAE="}
 TRACE = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1"}}
@@ -103,6 +115,19 @@ ANSWERED: list[tuple[str, dict[str, Any]]] = [
     ("ListQueueTags", {}),
     ("GetQueueUrl", {"QueueName": "orders"}),
     ("CreateQueue", {"QueueName": "orders"}),
+    (
+        "AddPermission",
+        {"Label": "a", "AWSAccountIds": ["111122223333"], "Actions": ["SendMessage"]},
+    ),
+    ("RemovePermission", {"Label": "a"}),
+    ("StartMessageMoveTask", {"SourceArn": SOURCE_ARN}),
+    ("ListMessageMoveTasks", {"SourceArn": SOURCE_ARN}),
+]
+FIFO_ANSWERED: list[tuple[str, dict[str, Any]]] = [
+    ("SendMessage", {"MessageBody": "a", "MessageGroupId": "g"}),
+    ("SendMessageBatch", {"Entries": [{"Id": "1", "MessageBody": "b", "MessageGroupId": "g"}]}),
+    ("ReceiveMessage", {"AttributeNames": ["All"], "ReceiveRequestAttemptId": "a"}),
+    ("GetQueueAttributes", {"AttributeNames": ["All"]}),
 ]
 
 
@@ -111,15 +136,24 @@ def test_answers_have_members_and_types_of_the_model(wire):
     wire.create_queue("other", RedrivePolicy=redrive_policy("orders"))
     wire.create_queue("third", RedrivePolicy=redrive_policy("orders"))
     for name, members in ANSWERED:
-        model = MODEL.operation_model(name)
-        assert isinstance(model.input_shape, StructureShape)
-        addressed = {"QueueUrl": url} if "QueueUrl" in model.input_shape.members else {}
-        answer = wire.call(name, **addressed, **members)
-        assert answer.status == 200, answer.body
-        # Required in the model, yet AWS leaves out the one that is empty; programs rely on it.
-        absent = {"Successful", "Failed"} if name.endswith("Batch") else ()
-        assert not answer_faults(blobs_as_bytes(answer.json), model, frozenset(absent))
-        assert answer.json or model.output_shape is None, f"{name} answers with nothing"
+        check_answer(wire, url, name, members)
+    fifo = wire.create_queue("orders.fifo", FifoQueue="true", ContentBasedDeduplication="true")
+    for name, members in FIFO_ANSWERED:
+        check_answer(wire, fifo, name, members)
+    handle = wire.call("ListMessageMoveTasks", SourceArn=SOURCE_ARN).json["Results"][0]
+    check_answer(wire, url, "CancelMessageMoveTask", {"TaskHandle": handle["TaskHandle"]})
+
+
+def check_answer(wire: Any, url: str, name: str, members: dict[str, Any]) -> None:
+    model = MODEL.operation_model(name)
+    assert isinstance(model.input_shape, StructureShape)
+    addressed = {"QueueUrl": url} if "QueueUrl" in model.input_shape.members else {}
+    answer = wire.call(name, **addressed, **members)
+    assert answer.status == 200, answer.body
+    # Required in the model, yet AWS leaves out the one that is empty; programs rely on it.
+    absent = {"Successful", "Failed"} if name.endswith("Batch") else ()
+    assert not answer_faults(blobs_as_bytes(answer.json), model, frozenset(absent))
+    assert answer.json or model.output_shape is None, f"{name} answers with nothing"
 
 
 def redrive_policy(name: str) -> str:

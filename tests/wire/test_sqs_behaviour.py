@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from eventcore import limits
+from eventcore.queues.queue_spec import Chaos
 
 QUEUE_ARN = "arn:aws:sqs:us-east-1:000000000000:"
 
@@ -125,9 +126,10 @@ def test_an_error_has_the_code_that_programs_catch(sqs):
     assert error["Type"] == "Sender"
 
 
-def test_an_operation_that_we_lack_can_be_caught_as_unsupported(sqs):
+def test_what_aws_does_not_support_can_be_caught_as_unsupported(sqs, queue):
+    attribute = {"a": {"DataType": "String", "StringListValues": ["b"]}}
     with pytest.raises(sqs.exceptions.UnsupportedOperation):
-        sqs.list_message_move_tasks(SourceArn=QUEUE_ARN + "orders")
+        sqs.send_message(**queue, MessageBody="a", MessageAttributes=attribute)
 
 
 def test_queue_urls_follow_the_host_that_the_caller_used(wire):
@@ -241,7 +243,8 @@ def test_attributes_given_are_the_attributes_shown(sqs):
         "DelaySeconds": "5",
         "MaximumMessageSize": "2048",
         "MessageRetentionPeriod": "86400",
-        "Policy": '{"Version":"2012-10-17","Statement":[]}',
+        "Policy": '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*",'
+        '"Action":"*","Resource":"*"}}',
         "ReceiveMessageWaitTimeSeconds": "20",
         "RedriveAllowPolicy": '{"redrivePermission":"denyAll"}',
         "VisibilityTimeout": "0",
@@ -276,6 +279,105 @@ def test_a_page_token_leads_through_all_queues(sqs):
     urls = [page["QueueUrls"] for page in pages]
     assert [len(page) for page in urls] == [2, 2, 1]
     assert [url.rpartition("/")[2] for page in urls for url in page] == names
+
+
+def test_a_page_token_leads_through_all_sources_of_a_dead_letter_queue(sqs, queue):
+    policy = json.dumps({"deadLetterTargetArn": QUEUE_ARN + "orders", "maxReceiveCount": 3})
+    names = [f"queue-{number}" for number in range(5)]
+    assert sqs.list_dead_letter_source_queues(**queue)["queueUrls"] == []
+    for name in names:
+        sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})
+    pages = sqs.get_paginator("list_dead_letter_source_queues").paginate(
+        **queue, PaginationConfig={"PageSize": 2}
+    )
+    urls = [page["queueUrls"] for page in pages]
+    assert [len(page) for page in urls] == [2, 2, 1]
+    assert [url.rpartition("/")[2] for page in urls for url in page] == names
+
+
+def test_a_token_is_good_for_the_list_that_it_came_with(sqs, queue):
+    for name in ("a-1", "a-2", "b-1", "b-2"):
+        sqs.create_queue(QueueName=name)
+    token = sqs.list_queues(QueueNamePrefix="a", MaxResults=1)["NextToken"]
+    again = sqs.list_queues(QueueNamePrefix="a", NextToken=token)
+    assert [url.rpartition("/")[2] for url in again["QueueUrls"]] == ["a-2"]
+    for arguments in (
+        {"QueueNamePrefix": "b", "NextToken": token},
+        {"QueueNamePrefix": "a", "NextToken": token[:-4]},
+        {"QueueNamePrefix": "a", "NextToken": ""},
+    ):
+        with pytest.raises(ClientError) as caught:
+            sqs.list_queues(**arguments)
+        assert caught.value.response["Error"]["Code"] == "InvalidParameterValue"
+        assert caught.value.response["Error"]["QueryErrorCode"] == "InvalidParameterValueException"
+
+
+# Chaos
+
+
+CHAOS_TAG = "eventcore:chaos"
+
+
+def test_chaos_comes_with_a_tag_and_goes_with_it(sqs, queue, wire):
+    sqs.tag_queue(**queue, Tags={CHAOS_TAG: "seed=7,duplicate=1", "team": "a"})
+    assert wire.engine.queue(QUEUE_ARN + "orders").spec.chaos == Chaos(seed=7, duplicate=1.0)
+    assert sqs.list_queue_tags(**queue)["Tags"][CHAOS_TAG] == "seed=7,duplicate=1"
+    sqs.send_message(**queue, MessageBody="a")
+    assert len(sqs.receive_message(**queue)["Messages"]) == 1
+    assert len(sqs.receive_message(**queue)["Messages"]) == 1  # a duplicate
+    sqs.untag_queue(**queue, TagKeys=[CHAOS_TAG])
+    assert wire.engine.queue(QUEUE_ARN + "orders").spec.chaos is None
+    assert sqs.list_queue_tags(**queue)["Tags"] == {"team": "a"}
+
+
+def test_other_tags_leave_the_chaos_alone(sqs, wire):
+    url = sqs.create_queue(QueueName="orders", tags={CHAOS_TAG: "seed=7", "a": "b"})["QueueUrl"]
+    sqs.tag_queue(QueueUrl=url, Tags={"c": "d"})
+    sqs.untag_queue(QueueUrl=url, TagKeys=["a"])
+    assert wire.engine.queue(QUEUE_ARN + "orders").spec.chaos == Chaos(seed=7)
+    again = sqs.create_queue(QueueName="orders", tags={CHAOS_TAG: "seed=8"})  # tags of a new queue
+    assert again["QueueUrl"] == url
+    assert wire.engine.queue(QUEUE_ARN + "orders").spec.chaos == Chaos(seed=7)
+
+
+def test_chaos_that_does_not_parse_changes_nothing(sqs, queue, wire):
+    sqs.tag_queue(**queue, Tags={CHAOS_TAG: "seed=7"})
+    with pytest.raises(ClientError, match="duplicate must be a number, and is 'often'"):
+        sqs.tag_queue(**queue, Tags={CHAOS_TAG: "duplicate=often", "team": "a"})
+    assert sqs.list_queue_tags(**queue)["Tags"] == {CHAOS_TAG: "seed=7"}
+    assert wire.engine.queue(QUEUE_ARN + "orders").spec.chaos == Chaos(seed=7)
+    with pytest.raises(ClientError, match="throttle: Must be a probability from 0 to 1"):
+        sqs.create_queue(QueueName="other", tags={CHAOS_TAG: "throttle=2"})
+    assert len(sqs.list_queues()["QueueUrls"]) == 1
+
+
+@pytest.mark.parametrize("name", ["orders", "orders.fifo"])
+def test_chaos_throttles_calls_about_messages_and_never_those_about_the_queue(sqs, name):
+    fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
+    url = sqs.create_queue(QueueName=name, Attributes=fifo, tags={CHAOS_TAG: "throttle=1"})[
+        "QueueUrl"
+    ]
+    batch = [{"Id": "1", "ReceiptHandle": "x"}]
+    calls = [
+        lambda: sqs.send_message(QueueUrl=url, MessageBody="a"),
+        lambda: sqs.send_message_batch(QueueUrl=url, Entries=[]),
+        lambda: sqs.receive_message(QueueUrl=url),
+        lambda: sqs.delete_message(QueueUrl=url, ReceiptHandle="x"),
+        lambda: sqs.delete_message_batch(QueueUrl=url, Entries=batch),
+        lambda: sqs.change_message_visibility(QueueUrl=url, ReceiptHandle="x", VisibilityTimeout=1),
+        lambda: sqs.change_message_visibility_batch(QueueUrl=url, Entries=batch),
+    ]
+    for call in calls:
+        with pytest.raises(sqs.exceptions.RequestThrottled) as caught:
+            call()
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"DelaySeconds": "1"})
+    sqs.purge_queue(QueueUrl=url)
+    sqs.untag_queue(QueueUrl=url, TagKeys=[CHAOS_TAG])
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+
+
+# Tags
 
 
 def test_more_than_fifty_tags_are_refused(sqs, queue):

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from eventcore.api.operation import Call
-from eventcore.api.sqs_address import URL_CHARACTERS_MAX, is_queue_name, queue_of
+from eventcore.api.sqs_address import URL_CHARACTERS_MAX, is_fifo_name, is_queue_name, queue_of
 from eventcore.wire.credential import Caller
 from eventcore.wire.fault import Fault
 
@@ -66,3 +66,13 @@ def test_a_url_that_is_absent_is_a_missing_parameter(url: str | None):
 )
 def test_a_queue_name_has_letters_digits_hyphens_and_underscores(name: str, is_name: bool):
     assert is_queue_name(name) is is_name
+
+
+@pytest.mark.parametrize(
+    ("name", "is_name"),
+    [("a.fifo", True), ("A-z_09.fifo", True), ("a" * 75 + ".fifo", True)]
+    + [("a" * 76 + ".fifo", False)]
+    + [(name, False) for name in ("", ".fifo", "a", "a.b.fifo", "a.FIFO", "a.fifo\n", "é.fifo")],
+)
+def test_the_name_of_a_fifo_queue_ends_in_fifo_which_counts_to_its_length(name: str, is_name: bool):
+    assert is_fifo_name(name) is is_name
