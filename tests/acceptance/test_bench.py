@@ -14,7 +14,7 @@ import pytest
 from eventcore.bench import calls
 from eventcore.bench.client import SQS, AwsJsonClient, CallFailed, EndpointUnreachable
 from eventcore.bench.daemon_process import DaemonFailed, DaemonProcess
-from eventcore.bench.load import LoadPlan, run_load
+from eventcore.bench.load import LoadOver, LoadPlan, run_load
 from eventcore.bench.progress import Progress
 from eventcore.bench.workloads import WORKLOADS, Bench, BenchSettings
 from eventcore.codec import decode_json, encode_json
@@ -182,6 +182,22 @@ async def test_a_closed_loop_hides_the_same_pause() -> None:
     assert run.latency.max_ns >= 200e6
 
 
+@pytest.mark.parametrize("rate", [None, 1_000])
+async def test_a_step_with_nothing_left_ends_the_load_and_is_not_counted(rate: int | None) -> None:
+    left = 7
+
+    async def step(worker: int) -> int:
+        nonlocal left
+        if not left:
+            raise LoadOver
+        left -= 1
+        await asyncio.sleep(0)
+        return 10
+
+    run = await run_load(step, LoadPlan(workers=3, duration_s=60, rate=rate))
+    assert (run.operations, run.messages, run.errors, run.latency.count) == (7, 70, 0, 7)
+
+
 async def test_failed_steps_are_errors_without_a_latency_and_end_a_hopeless_run() -> None:
     async def step(worker: int) -> int:
         raise EndpointUnreachable("gone")
@@ -198,9 +214,11 @@ class LeakyQueue:
     def __init__(self) -> None:
         self.sent = 0
         self.waiting: list[str] = []
+        self.requests: list[tuple[str, Any]] = []
 
     async def __call__(self, operation: str, body: bytes) -> Reply:
         parameters = decode_json(body)
+        self.requests.append((operation, parameters))
         answer: dict[str, object] = {}
         if operation == "createqueue":
             answer = {"QueueUrl": "http://peer/q"}
@@ -227,25 +245,120 @@ async def test_the_ledger_finds_what_a_leaky_server_lost_and_repeated() -> None:
     assert (summary.sent, summary.lost, summary.duplicated) == (5, 1, 1)
 
 
+class BackwardQueue(LeakyQueue):
+    """A peer that gives the latest message first."""
+
+    async def __call__(self, operation: str, body: bytes) -> Reply:
+        self.sent = 3  # from here on the leaky one keeps everything
+        if operation == "receivemessage":
+            self.waiting.reverse()
+        return await super().__call__(operation, body)
+
+
+async def run_on_backward_queue(settings: BenchSettings) -> tuple[Bench, BackwardQueue]:
+    peer = BackwardQueue()
+    async with scripted_peer(peer) as url, AwsJsonClient(url) as client:
+        bench = Bench(client, settings, "backward", None, Progress("", 1, silent=True))
+        await WORKLOADS["send"].run(bench)
+        await bench.clean_up()
+    return bench, peer
+
+
+async def test_the_ledger_finds_a_fifo_queue_that_does_not_keep_the_order() -> None:
+    settings = BenchSettings(connections=1, operations_max=4, is_fifo=True, groups=2)
+    bench, _ = await run_on_backward_queue(settings)
+    assert bench.ledger.summary().order_broken == 2
+    bench, _ = await run_on_backward_queue(BenchSettings(connections=1, operations_max=4))
+    assert bench.ledger.summary().order_broken == 0
+
+
+async def test_what_is_sent_to_fifo_and_fair_queues() -> None:
+    settings = BenchSettings(connections=1, operations_max=4, is_fifo=True, groups=3)
+    _, peer = await run_on_backward_queue(settings)
+    (created,) = [asked for operation, asked in peer.requests if operation == "createqueue"]
+    assert (created["QueueName"], created["Attributes"]["FifoQueue"]) == ("backward.fifo", "true")
+    sends = [asked for operation, asked in peer.requests if operation == "sendmessage"]
+    groups = [asked["MessageGroupId"] for asked in sends]
+    assert groups == ["group-0", "group-1", "group-2", "group-0"]
+    assert len({asked["MessageDeduplicationId"] for asked in sends}) == 4
+
+    _, peer = await run_on_backward_queue(BenchSettings(connections=1, operations_max=1, groups=3))
+    asked = dict(peer.requests)
+    assert asked["createqueue"]["QueueName"] == "backward"
+    assert asked["sendmessage"]["MessageGroupId"] == "group-0"
+    assert "MessageDeduplicationId" not in asked["sendmessage"]
+
+
+@pytest.fixture
+def proven_run(daemon: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """One run of `eventcore bench` on the daemon, as JSON, with a clean ledger."""
+
+    def run_it(*arguments: str) -> Any:
+        assert main(["bench", *arguments, "--endpoint-url", daemon.url, "--json"]) == 0
+        (run,) = decode_json(capsys.readouterr().out)
+        book = run["ledger"]
+        assert book["lost"] == book["duplicated"] == book["order_broken"] == 0
+        assert book["received"] == book["sent"] > 0
+        return run
+
+    return run_it
+
+
+KINDS = {"standard": [], "fair": ["--groups", "3"], "fifo": ["--fifo", "--groups", "3"]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "workload", ["send", "send-batch", "cycle", "cycle-batch", "mixed", "put-events", "backlog"]
+    "workload", ["send", "send-batch", "cycle", "cycle-batch", "mixed", "backlog"]
 )
-def test_every_workload_is_proven_against_a_daemon(
-    workload: str, capsys: pytest.CaptureFixture[str]
+def test_every_workload_is_proven_on_every_kind_of_queue(
+    workload: str, kind: str, proven_run: Callable[..., Any]
 ) -> None:
-    options = ["--count", "40", "--connections", "4", "--backlog", "50", "--json"]
-    assert main(["bench", workload, *options]) == 0
-    (run,) = decode_json(capsys.readouterr().out)
+    options = ["--count", "40", "--connections", "4", "--backlog", "50"]
+    run = proven_run(workload, *options, *KINDS[kind])
     assert run["operations"] == 40
-    assert run["ledger"]["lost"] == run["ledger"]["duplicated"] == 0
-    assert run["ledger"]["received"] == run["ledger"]["sent"] >= 20
+    assert run["requests"] >= 40
+    assert run["ledger"]["sent"] >= 20
 
 
-def test_long_polls_wake_up(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--polls", "50", "--duration", "0.5", "--json"]
-    assert main(["bench", "long-poll", *options]) == 0
-    (run,) = decode_json(capsys.readouterr().out)
-    assert run["ledger"]["received"] == run["ledger"]["sent"] == 50
+def test_events_are_proven(proven_run: Callable[..., Any]) -> None:
+    run = proven_run("put-events", "--count", "40", "--connections", "4")
+    assert (run["operations"], run["requests"], run["ledger"]["sent"]) == (40, 40, 400)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_receives_end_when_the_backlog_is_used_up(
+    kind: str, proven_run: Callable[..., Any]
+) -> None:
+    options = ["--backlog", "95", "--connections", "4", "--duration", "60", "--warmup", "0"]
+    run = proven_run("receive-batch", *options, *KINDS[kind])
+    assert (run["messages"], run["ledger"]["sent"]) == (95, 95)
+    assert run["operations"] >= 10
+    assert run["requests"] >= (20 if kind == "fifo" else 10)
+
+
+@pytest.mark.parametrize(("kind", "deleted"), [("standard", 95), ("fair", 95), ("fifo", 30)])
+def test_deletes_end_when_what_was_received_is_used_up(
+    kind: str, deleted: int, proven_run: Callable[..., Any]
+) -> None:
+    """Of the FIFO queue's 3 groups no more than 10 messages each come before a delete."""
+    options = ["--backlog", "95", "--connections", "4", "--duration", "60", "--warmup", "0"]
+    run = proven_run("delete-batch", *options, *KINDS[kind])
+    assert (run["messages"], run["ledger"]["sent"]) == (deleted, 95)
+    assert run["requests"] == run["operations"] >= deleted / 10
+    assert run["notes"]["received_before"] == deleted
+
+
+def test_a_warm_up_leaves_most_of_the_backlog(proven_run: Callable[..., Any]) -> None:
+    options = ["--backlog", "400", "--connections", "2", "--duration", "60", "--warmup", "60"]
+    assert proven_run("receive-batch", *options)["messages"] == 360
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_polls_wake_up(kind: str, proven_run: Callable[..., Any]) -> None:
+    options = ["--polls", "12", "--duration", "0.5", *KINDS[kind]]
+    run = proven_run("long-poll", *options)
+    assert run["ledger"]["sent"] == run["notes"]["polls"] == 12
 
 
 def test_repeats_and_two_endpoints_alternate(
@@ -267,9 +380,44 @@ def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.rstrip().endswith("ok")
 
 
-def test_an_unknown_workload_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "nonsense"]) == 1
-    assert "Must be one of send" in capsys.readouterr().err
+def test_numbers_of_groups_and_backlogs_are_runs_of_one_round(
+    daemon: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = ["--groups", "0,20", "--backlog", "10,30"]
+    options = ["--endpoint-url", daemon.url, "--count", "2", "--connections", "2", "--json"]
+    assert main(["bench", "backlog", *lists, *options]) == 0
+    runs = decode_json(capsys.readouterr().out)
+    names = ["backlog 10", "backlog 10, 20 groups", "backlog 30", "backlog 30, 20 groups"]
+    assert [run["workload"] for run in runs] == names
+
+
+def test_with_groups_the_default_workloads_are_those_that_have_them(
+    daemon: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--endpoint-url", daemon.url, "--count", "2", "--connections", "2", "--json"]
+    assert main(["bench", "--fifo", *options]) == 0
+    names = [run["workload"] for run in decode_json(capsys.readouterr().out)]
+    plain = ["send", "send-batch", "cycle", "cycle-batch", "mixed"]
+    assert names == [f"{name}, FIFO, 1,000 groups" for name in plain]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["nonsense"], "Must be one of send"),
+        (["put-events", "--fifo"], "Takes neither --fifo nor --groups."),
+        (["put-events", "--groups", "5"], "Takes neither --fifo nor --groups."),
+        (["send", "--fifo", "--groups", "0"], "Must be at least 1 with --fifo."),
+        (["send", "--groups", "many"], "Must be whole numbers"),
+        (["backlog", "--backlog", "1,,2"], "Must be whole numbers"),
+        (["backlog", "--backlog", "-1"], "Must be whole numbers"),
+    ],
+)
+def test_what_can_not_be_run_is_an_error(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *arguments]) == 1
+    assert text in capsys.readouterr().err
 
 
 async def test_a_killed_daemon_comes_back_on_its_port_with_its_messages(tmp_path: Path) -> None:

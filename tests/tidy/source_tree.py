@@ -20,6 +20,7 @@ FOLDERS_SKIPPED = {
     ".git",
     ".hypothesis",
     ".mypy_cache",
+    "node_modules",
     ".pytest_cache",
     ".ruff_cache",
     ".venv",
