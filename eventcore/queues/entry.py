@@ -99,8 +99,14 @@ class ReadyLine(msgspec.Struct, gc=False):
                 return entries[returned]
         if number == NO_NUMBER:
             return None
-        self.head += 1
+        self._pass(self.head + 1)
         return entries[number]
+
+    def _pass(self, head: int) -> None:
+        if head >= SWEEP_MIN and 2 * head > len(self.fresh):
+            del self.fresh[:head]
+            head = 0
+        self.head = head
 
     def _first_fresh(self, entries: dict[int, Entry]) -> int:
         fresh, head = self.fresh, self.head
@@ -134,6 +140,18 @@ class ReadyLine(msgspec.Struct, gc=False):
             head += 1
         del fresh[:head]
         self.head = 0
+
+    def drop_gone(self, entries: dict[int, Entry]) -> None:
+        """Drops messages that are gone where they are next: with no receive coming, they would pile
+        up.
+        """
+        fresh, head = self.fresh, self.head
+        count = len(fresh)
+        while head < count and fresh[head] not in entries:
+            head += 1
+        self._pass(head)
+        while self.returned and self.returned[0] not in entries:
+            heappop(self.returned)
 
     def sweep(self, entries: dict[int, Entry], live: int) -> None:
         """Drops returned numbers of messages that are gone, when they outnumber the `live` ones."""

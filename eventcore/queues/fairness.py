@@ -7,15 +7,15 @@ time lately. Messages of quiet groups go first; noisy ones get what is left.
 Rules of this file:
 
 - Groups with ready messages stand in a line, the quiet ones, and take turns: one message each. So a
-  quiet group waits for one message of each of the others, not for their backlogs. Noisy groups do
-  the same among themselves.
-- A turn bears a stamp: the number that the next message to be sent has when the group gets in line.
-  A message without a group is a tenant of its own and its number is its turn, so both kinds of
-  turns are in one order.
+  quiet group waits for one message of each of the others, not for their backlogs. Of the noisy
+  ones, the group with the fewest messages in flight is next; those with equally many take turns.
+- A turn bears a stamp: the number of the message with which the group gets in line or, after a turn,
+  that the next message to be sent will have. A message without a group is a tenant of its own and
+  its number is its turn, so both kinds of turns are in one order.
 - A group is judged when its turn comes. More than nine groups can not each have more than a tenth,
   so the noisy ones are few, and looking through them at each receive costs little.
 - Consumers' time is the number of messages in flight, averaged over time with the weight halved
-  every HALF_LIFE_MS. It is not durable; what is in flight is known again after a restart.
+  every HALF_LIFE_MS. It is not durable: after a restart it begins with the first look.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from typing import Final, final
 import msgspec
 
 from eventcore import limits
-from eventcore.queues.entry import DELAYED, IN_FLIGHT, READY, Entry, Group, ReadyLine
+from eventcore.queues.entry import DELAYED, IN_FLIGHT, READY, SWEEP_MIN, Entry, Group, ReadyLine
 
 __all__ = ["FairGroup", "Fairness"]
 
 HALF_LIFE_MS: Final = 30_000
-USE_MIN: Final = 0.5
+USE_MIN: Final = 1.0
 """Messages in flight on average below which a group is quiet, whatever its share."""
 IDLE_GROUPS_MAX: Final = 1_000
 """Groups without messages whose use of the consumers is remembered."""
@@ -44,9 +44,11 @@ class Use(msgspec.Struct, gc=False):
     average: float = 0.0
     at_ms: int = 0
 
-    def settle(self, count: int, now_ms: int) -> float:
+    def settle(self, count: float, now_ms: int) -> float:
         """Takes in that the count was `count` from the last time until now."""
-        if now_ms > self.at_ms:
+        if not self.at_ms:
+            self.at_ms = now_ms
+        elif now_ms > self.at_ms:
             weight = 0.5 ** ((now_ms - self.at_ms) / HALF_LIFE_MS)
             self.average = self.average * weight + count * (1 - weight)
             self.at_ms = now_ms
@@ -106,6 +108,14 @@ class Fairness:
         if not group.ready and not group.in_flight and not group.delayed:
             self._forget(group)
 
+    def observe(self, in_flight: int, now_ms: int) -> float:
+        """Takes in how many messages of the whole queue are in flight now; the value is how many
+        were on average lately. Those without a group come and go unseen between two looks.
+        """
+        average = self._use.settle((self._in_flight + in_flight) / 2, now_ms)
+        self._in_flight = in_flight
+        return average
+
     def _forget(self, group: FairGroup) -> None:
         """The group has no messages any more. If it has a turn still, it is passed over then."""
         del self.groups[group.id]
@@ -123,7 +133,7 @@ class Fairness:
         use = group.use.settle(own, now_ms)
         if use < USE_MIN:
             return False
-        return use > limits.NOISY_SHARE * self._use.settle(in_flight, now_ms)
+        return use > limits.NOISY_SHARE * self.observe(in_flight, now_ms)
 
     def calm(self, in_flight: int, now_ms: int) -> None:
         """Noisy groups that are quiet by now get in line with the quiet ones again."""
@@ -153,16 +163,21 @@ class Fairness:
 
     def first_noisy(self) -> FairGroup | None:
         """The noisy group whose turn is next."""
-        while self.noisy_line and not self.noisy_line[0].ready:
-            self.noisy_line.popleft().where = NOWHERE
-        return self.noisy_line[0] if self.noisy_line else None
+        next_group: FairGroup | None = None
+        for group in self.noisy_line:
+            if group.ready and (next_group is None or group.in_flight < next_group.in_flight):
+                next_group = group
+        return next_group
 
     def take(self, group: FairGroup, entries: dict[int, Entry], stamp: int) -> Entry:
         """Takes the next message of the group whose turn it is; it gets in line again at the end if
         it has more.
         """
         line = self.quiet_line if group.where == QUIET else self.noisy_line
-        assert line.popleft() is group
+        if line[0] is group:
+            line.popleft()
+        else:
+            line.remove(group)
         entry = group.line.take(entries)
         assert entry is not None, "a group is in line and has nothing ready"
         if group.ready > 1:
@@ -171,6 +186,20 @@ class Fairness:
         else:
             group.where = NOWHERE
         return entry
+
+    def drop_stale(self) -> None:
+        """Takes groups with nothing ready out of their lines when they are many: with no receive
+        coming, nobody passes over them.
+        """
+        if len(self.quiet_line) + len(self.noisy_line) <= 2 * len(self.groups) + SWEEP_MIN:
+            return
+        for line in (self.quiet_line, self.noisy_line):
+            for _ in range(len(line)):
+                group = line.popleft()
+                if group.ready:
+                    line.append(group)
+                else:
+                    group.where = NOWHERE
 
     def noisy(self, in_flight: int, now_ms: int) -> list[FairGroup]:
         """The groups that are noisy neighbours: those with many messages in flight, and those that

@@ -15,7 +15,7 @@ Rules of this file, beside those of `queue`:
 - A queue's delay also applies to messages that are there when it is changed (AWS, "Amazon SQS delay
   queues"), and only to messages never received. So it is no place, but is worked out of the send
   time when a message is at the front. How many are delayed is counted with one cursor, since the
-  numbers rise with the send times.
+  numbers rise with the send times: those from the cursor on that were never received.
 - What a deduplication id stands for outlives the message (see `deduplication`).
 """
 
@@ -35,6 +35,7 @@ from eventcore.queues.deadlines import NEVER
 from eventcore.queues.deduplication import Deduplication, Known, content_id, digest_of
 from eventcore.queues.entry import GONE, IN_FLIGHT, READY, Entry, Group
 from eventcore.queues.message import (
+    DeliveryRecord,
     Message,
     MessageRecord,
     SendEntry,
@@ -385,7 +386,12 @@ class FifoQueue(QueueMachine):
 
     @property
     def has_ready(self) -> bool:
-        """Whether a group is in line (its front message may be delayed since)."""
+        """Whether a group is in line (its front message may be delayed since), and the quota of
+        messages in flight has room: who waits would be woken for nothing, and again and again.
+        """
+        in_flight_max = self._quotas.in_flight_max
+        if in_flight_max is not None and len(self._in_flight) >= in_flight_max:
+            return False
         line = self._line
         while line:
             rank, number = line[0]
@@ -439,7 +445,7 @@ class FifoQueue(QueueMachine):
         self._stand(group, entry)
 
     def _stand(self, group: FifoGroup, entry: Entry) -> None:
-        is_poison = entry.receives >= POISON_RECEIVES
+        is_poison = entry.token and entry.receives >= POISON_RECEIVES
         group.rank = self._next_number if is_poison else entry.number
         heappush(self._line, (group.rank, entry.number))
         if len(self._line) > 2 * len(self._groups) + SWEEP_MIN:
@@ -455,11 +461,15 @@ class FifoQueue(QueueMachine):
         group = entry.group
         if entry.place == GONE:
             self._unchain(group, entry)
-        elif entry.place == READY and group.first == entry.number:
+        elif group.first != entry.number:
+            return
+        elif entry.place == READY:
             self._line_up(group)
+        else:
+            group.rank = NO_NUMBER
 
     def _unchain(self, group: FifoGroup, entry: FifoEntry) -> None:
-        if entry.number >= self._delay_cursor:
+        if entry.number >= self._delay_cursor and not entry.token:
             self._delayed_count -= 1
         if entry.next == NO_NUMBER:
             group.last = entry.previous
@@ -478,9 +488,11 @@ class FifoQueue(QueueMachine):
     def _drop_stale(self) -> None:
         """Stale items are passed over, or swept out when they are many: see `_stand`."""
 
-    def _is_next_to_move(self, entry: Entry, planned: set[int]) -> bool:
+    def _is_movable(self, entry: Entry, planned: set[int], now_ms: int) -> bool:
         assert isinstance(entry, FifoEntry)
-        return entry.previous == NO_NUMBER or entry.previous in planned
+        is_next = entry.previous == NO_NUMBER or entry.previous in planned
+        is_due = self._due_ms(entry) <= now_ms
+        return is_next and is_due and super()._is_movable(entry, planned, now_ms)
 
     # Time
 
@@ -536,24 +548,32 @@ class FifoQueue(QueueMachine):
 
     def _settle_delay(self, now_ms: int, steps: int) -> None:
         """Moves the cursor towards the first message whose delay is not over, either way."""
+        if self._is_delay_raised:
+            steps = self._take_back(now_ms, steps)
+            self._is_delay_raised = not steps
         while steps and self._delay_cursor < self._next_number:
-            steps -= 1
             entry = self._entries.get(self._delay_cursor)
-            if entry is not None:
+            if entry is not None and not entry.token:
                 if self._due_ms(entry) > now_ms:
                     break
                 self._delayed_count -= 1
-            self._delay_cursor += 1
-        while self._is_delay_raised and steps and self._delay_cursor > 0:
             steps -= 1
+            self._delay_cursor += 1
+
+    def _take_back(self, now_ms: int, steps: int) -> int:
+        """Moves the cursor back over messages whose delay is not over any more, no further than to
+        the oldest. How many steps are left.
+        """
+        first = next(iter(self._entries), self._next_number)
+        while steps and self._delay_cursor > first:
             entry = self._entries.get(self._delay_cursor - 1)
-            if entry is not None:
+            if entry is not None and not entry.token:
                 if self._due_ms(entry) <= now_ms:
-                    self._is_delay_raised = False
                     break
                 self._delayed_count += 1
+            steps -= 1
             self._delay_cursor -= 1
-        self._is_delay_raised = self._is_delay_raised and self._delay_cursor > 0
+        return steps
 
     def _visible_ms(self, entry: Entry) -> int:
         if entry.place == IN_FLIGHT:
@@ -573,9 +593,15 @@ class FifoQueue(QueueMachine):
             self._attempts.apply(number, mutation)
 
     def _configure(self, record: QueueRecord) -> None:
-        self._is_delay_raised = record.spec.delay_ms > self.spec.delay_ms
+        if record.spec.delay_ms > self.spec.delay_ms:
+            self._is_delay_raised = True
         super()._configure(record)
         self._set_limits(record.spec)
+
+    def _redeliver(self, entry: Entry, record: DeliveryRecord) -> None:
+        if not entry.token and entry.number >= self._delay_cursor:
+            self._delayed_count -= 1
+        super()._redeliver(entry, record)
 
     def _set_limits(self, spec: QueueSpec) -> None:
         per_s = self._quotas.fifo_calls_per_s
@@ -608,7 +634,7 @@ class FifoQueue(QueueMachine):
             assert group.last == previous, "a chain's end is lost"
             self._check_line(group)
         assert chained == len(self._entries), "a message is in no chain"
-        delayed = sum(number >= self._delay_cursor for number in self._entries)
+        delayed = sum(n >= self._delay_cursor and not e.token for n, e in self._entries.items())
         assert delayed == self._delayed_count, "delayed messages are counted wrong"
 
     def _check_line(self, group: FifoGroup) -> None:

@@ -298,11 +298,12 @@ class QueueMachine(ABC):
     def plan_move(self, messages_max: int, now_ms: int) -> tuple[list[Movable], int]:
         """The next messages that the running task would move, and where it would go on then.
 
-        Changes nothing. What is not visible, and in a FIFO queue what is behind such a message, is
-        left out. Looks at TICK_STEPS_MAX numbers at the most.
+        Changes nothing durable. What is not visible, and in a FIFO queue what is behind such a
+        message, is left out. Looks at TICK_STEPS_MAX numbers at the most.
         """
         task = self._moves.running
         assert task is not None, "no move task is running"
+        self._release_due(now_ms, limits.TICK_STEPS_MAX)
         found: list[Movable] = []
         planned: set[int] = set()
         number = max(task.cursor, self._purge.below)

@@ -4,7 +4,8 @@ Rules of this file, beside those of `queue`:
 
 - Messages without a message group stand in one line, in the order of their numbers. Messages
   received at least POISON_RECEIVES times go to its end when they come back (AWS moves them to the
-  back of the queue), the others to where they were.
+  back of the queue), the others to where they were. `_late` has the turn, among those of groups, of
+  a message that went to the end.
 - Messages with a group stand in the group's own line, made in the same way; groups take turns (see
   `fairness`).
 """
@@ -19,7 +20,7 @@ from eventcore import limits
 from eventcore.errors import LimitExceeded
 from eventcore.outcome import Mutation, Outcome, Parcel, Transfer
 from eventcore.queues.chaos import delay_of, is_duplicated, is_reordered
-from eventcore.queues.entry import DELAYED, GONE, READY, Entry, ReadyLine
+from eventcore.queues.entry import DELAYED, GONE, READY, SWEEP_MIN, Entry, ReadyLine
 from eventcore.queues.fairness import FairGroup, Fairness
 from eventcore.queues.message import (
     Message,
@@ -47,6 +48,7 @@ class StandardQueue(QueueMachine):
         self._line = ReadyLine()
         self._fairness = Fairness()
         self._reordered: set[int] = set()
+        self._late: dict[int, int] = {}
 
     # Commands
 
@@ -59,8 +61,7 @@ class StandardQueue(QueueMachine):
         body = self.check_send(entry)
         record = self._message_record(entry, body, entry.deduplication_id, now_ms)
         if self.spec.chaos is not None:
-            late_ms = delay_of(self.spec.chaos, self._next_number)
-            record = msgspec.structs.replace(record, available_ms=record.available_ms + late_ms)
+            record = self._made_late(record, self.spec.chaos)
         self._now_ms = now_ms
         mutation = self._put_message(record)
         return Outcome(SendResult(record.id, record.body_md5, record.attributes_md5), (mutation,))
@@ -69,8 +70,15 @@ class StandardQueue(QueueMachine):
         """Takes what another machine delivers, as a new message. Never refuses: the sender has
         committed to it.
         """
+        record = self._parcel_record(parcel, now_ms)
+        if self.spec.chaos is not None:
+            record = self._made_late(record, self.spec.chaos)
         self._now_ms = now_ms
-        return Outcome(None, (self._put_message(self._parcel_record(parcel, now_ms)),))
+        return Outcome(None, (self._put_message(record),))
+
+    def _made_late(self, record: MessageRecord, chaos: Chaos) -> MessageRecord:
+        late_ms = delay_of(chaos, self._next_number)
+        return msgspec.structs.replace(record, available_ms=record.available_ms + late_ms)
 
     def refusal(self, parcel: Parcel) -> str | None:
         """None: a standard queue takes everything."""
@@ -102,6 +110,7 @@ class StandardQueue(QueueMachine):
         each other would pass it round for ever. Raises InvalidParameter for numbers out of range,
         LimitExceeded("in_flight_max") when the quota of messages in flight is reached.
         """
+        self._now_ms = now_ms
         if self._in_flight.earliest_ms <= now_ms or self._delayed.earliest_ms <= now_ms:
             self._release_due(now_ms, limits.TICK_STEPS_MAX)
         messages_max, timeout_ms = self._check_receive(request)
@@ -109,7 +118,6 @@ class StandardQueue(QueueMachine):
             messages_max = self._within(self._quotas.in_flight_max, messages_max)
         if len(self._entries) == len(self._in_flight) + len(self._delayed):
             return Outcome(())
-        self._now_ms = now_ms
         messages: list[Message] = []
         mutations: list[Mutation] = []
         effects: list[Transfer] = []
@@ -135,6 +143,8 @@ class StandardQueue(QueueMachine):
                 is_twice = is_duplicated(chaos, entry.number, entry.receives)
                 entry_ms = 0 if is_twice else timeout_ms
                 messages.append(self._deliver(entry, entry_ms, now_ms, mutations))
+        if self._fairness.groups:
+            self._fairness.observe(len(self._in_flight), now_ms)
         return Outcome(tuple(messages), tuple(mutations), tuple(effects))
 
     def _within(self, in_flight_max: int, messages_max: int) -> int:
@@ -169,12 +179,18 @@ class StandardQueue(QueueMachine):
         in_flight = len(self._in_flight)
         fairness.calm(in_flight, now_ms)
         group = fairness.first_quiet(in_flight, now_ms)
-        if group is None or self._line.first(self._entries) < group.stamp:
+        if group is None or self._first_turn() < group.stamp:
             entry = self._line.take(self._entries)
             if entry is not None:
+                self._late.pop(entry.number, None)
                 return entry
             group = group or fairness.first_noisy()
         return None if group is None else fairness.take(group, self._entries, self._next_number)
+
+    def _first_turn(self) -> int:
+        """The turn of the message without a group that is next."""
+        number = self._line.first(self._entries)
+        return self._late.get(number, number)
 
     def _arrive(self, entry: Entry, record: MessageRecord) -> None:
         delay_ms = record.available_ms - record.sent_ms
@@ -201,7 +217,12 @@ class StandardQueue(QueueMachine):
         if group is not None:
             assert isinstance(group, FairGroup)
             line = group.line
-            self._fairness.line_up(group, entry.number if not entry.token else self._next_number)
+            is_late = is_last and entry.token
+            self._fairness.line_up(group, self._next_number if is_late else entry.number)
+        elif is_last and entry.token:
+            self._late[entry.number] = self._next_number
+            if len(self._late) > 2 * len(self._entries) + SWEEP_MIN:
+                self._drop_late()
         if is_last:
             line.append(entry.number)
         else:
@@ -209,22 +230,28 @@ class StandardQueue(QueueMachine):
 
     def _shift(self, entry: Entry, old: int) -> None:
         self._fairness.shift(entry, old, len(self._in_flight), self._now_ms)
+        if entry.place == GONE and old == READY:
+            assert isinstance(entry.group, FairGroup)
+            entry.group.line.drop_gone(self._entries)
 
     def _drop_stale(self) -> None:
         self._reordered.clear()
+        self._drop_late()
+        self._fairness.drop_stale()
         self._line.drop_below(self._cursor)
         self._line.sweep(self._entries, len(self._entries))
 
+    def _drop_late(self) -> None:
+        self._late = {n: turn for n, turn in self._late.items() if n in self._entries}
+
     def _apply_more(self, family: int, number: int, mutation: Mutation) -> None:
         """There are no others."""
-
-    def _is_next_to_move(self, entry: Entry, planned: set[int]) -> bool:
-        return True
 
     # Observation
 
     def statistics(self, now_ms: int) -> QueueStatistics:
         """Counts by state, after making visible what is due; and those of quiet groups."""
+        self._now_ms = now_ms
         counts = super().statistics(now_ms)
         if not self._fairness.groups:
             return counts
@@ -242,23 +269,23 @@ class StandardQueue(QueueMachine):
 
     def _quiet_oldest_age_ms(self, noisy: set[str], now_ms: int) -> int:
         """The age of the oldest message outside of the noisy groups; of the last one looked at when
-        none was found in BROWSE_STEPS_MAX: then it is older than any that was not.
+        none was found in BROWSE_STEPS_MAX: then it is older than any that was not. A dead letter,
+        which is older than its number, counts whatever its group.
         """
-        age_ms = 0
         for step, entry in enumerate(self._entries.values()):
-            if entry.group is None or entry.group.id not in noisy:
-                return now_ms - entry.sent_ms
-            if step >= limits.BROWSE_STEPS_MAX:
-                return now_ms - entry.sent_ms
-        return age_ms
+            is_quiet = entry.group is None or entry.group.id not in noisy
+            if is_quiet or step >= limits.BROWSE_STEPS_MAX:
+                oldest_ms = self._older[0][0] if self._older else now_ms
+                return now_ms - min(entry.sent_ms, oldest_ms)
+        return 0
 
     def check(self) -> None:
         """Asserts the rules of this file and those of `queue`."""
         super().check()
         self._fairness.check(self._entries)
-        listed = self._line.numbers()
+        listed = {"": self._line.numbers()}
+        listed.update({name: g.line.numbers() for name, g in self._fairness.groups.items()})
         for number, entry in self._entries.items():
             if entry.place == READY:
-                group = entry.group
-                line = listed if not isinstance(group, FairGroup) else group.line.numbers()
-                assert number in line, "a ready message is in no line"
+                line = "" if entry.group is None else entry.group.id
+                assert number in listed[line], "a ready message is in no line"

@@ -190,7 +190,7 @@ class Mover:
         assert task is not None, "no move task is running"
         rate = task.per_second
         count = SLICE_MESSAGES if rate is None else max(1, rate // SLICES_PER_S)
-        planned, cursor = queue.plan_move(count)
+        planned, cursor = queue.plan_move(count, self._engine.now_ms())
         records = [self._record(queue, movable) for movable in planned]
         moved: list[int] = []
         failure = ""
@@ -203,7 +203,7 @@ class Mover:
         self._engine.run(queue, queue.move(moved, cursor, failure))
         if failure:
             log.warning("move_failed", queue=queue.arn, reason=failure)
-        return PAUSE_MS if rate is None else max(PAUSE_MS, len(moved) * 1_000 // rate)
+        return PAUSE_MS if rate is None else max(PAUSE_MS, -(-len(moved) * 1_000 // rate))
 
     def _record(self, queue: QueueMachine, movable: Movable) -> MessageRecord:
         return decode_message(movable.record or self._engine.read_back(queue, movable.key))

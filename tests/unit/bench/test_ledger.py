@@ -82,6 +82,45 @@ def test_a_mark_is_found_inside_an_event() -> None:
     assert ledger.summary().received == 1
 
 
+def test_marks_go_round_the_groups_whoever_issues_them() -> None:
+    ledger = Ledger(3)
+    marks = [ledger.issue(producer) for producer in (0, 7, 0, 0, 7)]
+    assert [ledger.group_of(mark) for mark in marks] == [0, 1, 2, 0, 1]
+
+
+def test_order_within_a_group_is_a_promise_of_a_fifo_queue() -> None:
+    ledger = Ledger(2, is_fifo=True)
+    first, other, second = sent(ledger, 0, 3)
+    for body in (second, other, first):
+        ledger.receive(body)
+    summary = ledger.summary()
+    assert (summary.order_broken, summary.out_of_order) == (1, 0)
+    assert not summary.is_clean
+
+
+def test_groups_and_producers_of_a_fifo_queue_have_orders_of_their_own() -> None:
+    ledger = Ledger(2, is_fifo=True)
+    left, right = sent(ledger, 0, 2)
+    left_of_another, right_of_another = sent(ledger, 1, 2)
+    for body in (right_of_another, right, left_of_another, left):
+        ledger.receive(body)
+    assert ledger.summary().order_broken == 0
+    assert ledger.summary().is_clean
+
+
+def test_a_fair_queue_has_groups_and_promises_no_order() -> None:
+    ledger = Ledger(1)
+    for body in reversed(sent(ledger, 0, 2)):
+        ledger.receive(body)
+    assert (ledger.summary().order_broken, ledger.summary().out_of_order) == (0, 1)
+    assert ledger.summary().is_clean
+
+
+def test_a_fifo_queue_without_groups_is_a_mistake() -> None:
+    with pytest.raises(AssertionError, match="groups"):
+        Ledger(is_fifo=True)
+
+
 def test_the_number_of_producers_is_bounded() -> None:
     with pytest.raises(AssertionError, match="producer 10000"):
         Ledger().issue(10_000)
