@@ -10,12 +10,14 @@ The one exception: a worker that was waiting for its turn's moment and was woken
 itself counts from its waking, up to `TIMER_SLACK_S` (event loops sleep in whole milliseconds).
 Beyond that the delay is counted in full.
 
-A step that fails is counted as an error and has no latency. `ERRORS_MAX` errors end the run.
+A step that fails is counted as an error and has no latency. `ERRORS_MAX` errors end the run. A step
+that has nothing left to work on raises LoadOver: it is not counted, and its worker ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, final
@@ -25,13 +27,17 @@ import msgspec
 from eventcore.bench.client import CallFailed, EndpointUnreachable
 from eventcore.bench.histogram import Histogram
 
-__all__ = ["LoadPlan", "LoadRun", "Step", "run_load"]
+__all__ = ["LoadOver", "LoadPlan", "LoadRun", "Step", "run_load"]
 
 ERRORS_MAX: Final = 1_000
 TIMER_SLACK_S: Final = 0.002
 
 Step = Callable[[int], Awaitable[int]]
 """Does one operation as worker number n, and returns how many messages it moved."""
+
+
+class LoadOver(Exception):
+    """What the load works on is used up. Raised by a step before it has done anything."""
 
 
 class LoadPlan(msgspec.Struct, frozen=True):
@@ -87,9 +93,10 @@ def _closed_workers(
 
     async def work(worker: int) -> None:
         nonlocal left
-        while left != 0 and (begin_s := time.perf_counter()) < end_s:
-            left -= 1
-            await _measured(step, worker, begin_s, run)
+        with contextlib.suppress(LoadOver):
+            while left != 0 and (begin_s := time.perf_counter()) < end_s:
+                left -= 1
+                await _measured(step, worker, begin_s, run)
 
     return [work(worker) for worker in range(plan.workers)]
 
@@ -106,10 +113,11 @@ def _open_workers(
 
     async def work(worker: int) -> None:
         nonlocal next_due
-        while next_due < due_count:
-            due_s = start_s + next_due * interval_s
-            next_due += 1
-            await _measured(step, worker, await _until(due_s), run)
+        with contextlib.suppress(LoadOver):
+            while next_due < due_count:
+                due_s = start_s + next_due * interval_s
+                next_due += 1
+                await _measured(step, worker, await _until(due_s), run)
 
     return [work(worker) for worker in range(plan.workers)]
 

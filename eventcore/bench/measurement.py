@@ -17,8 +17,10 @@ class Measurement(msgspec.Struct, frozen=True):
     """One run. `operation` says what was timed.
 
     `server_cpu_ms` is CPU of the server's process tree per 1,000 operations, `generator_cpu_ms` the
-    load generator's own; `server_rss_bytes` is at the end of the measured time. None where the
-    server's processes can not be seen. `notes` are a workload's own figures.
+    load generator's own; `request_cpu_us` and `message_cpu_us` are the server's per HTTP request
+    and per message that an operation carried. `server_rss_bytes` is at the end of the measured
+    time. None where the server's processes can not be seen, or nothing was carried. `notes` are a
+    workload's own figures.
     """
 
     workload: str
@@ -26,6 +28,7 @@ class Measurement(msgspec.Struct, frozen=True):
     operation: str
     operations: int
     messages: int
+    requests: int
     errors: int
     last_error: str
     elapsed_s: float
@@ -33,6 +36,8 @@ class Measurement(msgspec.Struct, frozen=True):
     messages_per_s: float
     latency: LatencySummary
     server_cpu_ms: float | None
+    request_cpu_us: float | None
+    message_cpu_us: float | None
     server_rss_bytes: int | None
     generator_cpu_ms: float
     ledger: LedgerSummary
@@ -67,6 +72,7 @@ def _median(group: list[Measurement]) -> Measurement:
         first,
         operations=sum(run.operations for run in group),
         messages=sum(run.messages for run in group),
+        requests=sum(run.requests for run in group),
         errors=sum(run.errors for run in group),
         last_error=next((run.last_error for run in group if run.last_error), ""),
         elapsed_s=sum(run.elapsed_s for run in group),
@@ -74,6 +80,8 @@ def _median(group: list[Measurement]) -> Measurement:
         messages_per_s=median(run.messages_per_s for run in group),
         latency=_median_latency([run.latency for run in group]),
         server_cpu_ms=middle(lambda run: run.server_cpu_ms),
+        request_cpu_us=middle(lambda run: run.request_cpu_us),
+        message_cpu_us=middle(lambda run: run.message_cpu_us),
         server_rss_bytes=None if rss_bytes is None else int(rss_bytes),
         generator_cpu_ms=median(run.generator_cpu_ms for run in group),
         ledger=_summed([run.ledger for run in group]),

@@ -12,7 +12,7 @@ from eventcore.codec import encode_json
 __all__ = ["render_json", "render_table"]
 
 _SPEED_HEAD = ("workload", "endpoint", "ops/s", "msgs/s", "p50 ms", "p90", "p99", "p99.9", "max")
-_COST_HEAD = ("CPU ms/1k", "RSS MB", "gen. CPU")
+_COST_HEAD = ("CPU µs/op", "/request", "/message", "RSS MB", "gen. CPU")
 _PROOF_HEAD = ("workload", "endpoint", "sent", "received", "lost", "twice", "foreign", "unknown")
 _PROOF_TAIL = ("out of order", "errors", "proof")
 
@@ -32,6 +32,8 @@ def render_json(measurements: Sequence[Measurement]) -> str:
 
 def _speed_row(one: Measurement) -> tuple[str, ...]:
     latency = one.latency
+    # ms per 1,000 operations are µs per operation
+    costs = (one.server_cpu_ms, one.request_cpu_us, one.message_cpu_us)
     times = (latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.p999_ms, latency.max_ms)
     return (
         one.workload,
@@ -39,7 +41,7 @@ def _speed_row(one: Measurement) -> tuple[str, ...]:
         f"{one.operations_per_s:,.0f}",
         f"{one.messages_per_s:,.0f}",
         *(f"{value:.2f}" for value in times),
-        "-" if one.server_cpu_ms is None else f"{one.server_cpu_ms:.1f}",
+        *("-" if value is None else f"{value:.1f}" for value in costs),
         "-" if one.server_rss_bytes is None else f"{one.server_rss_bytes / 1e6:.0f}",
         f"{one.generator_cpu_ms:.1f}",
     )
@@ -49,15 +51,23 @@ def _proof_row(one: Measurement) -> tuple[str, ...]:
     book = one.ledger
     counts = (book.sent, book.received, book.lost, book.duplicated, book.foreign, book.unknown)
     verdict = "ok" if one.is_proven else "FAILED"
-    tail = (f"{book.out_of_order:,}", f"{one.errors:,}", verdict)
+    out_of_order = book.out_of_order + book.order_broken
+    tail = (f"{out_of_order:,}", f"{one.errors:,}", verdict)
     return (one.workload, one.endpoint, *(f"{count:,}" for count in counts), *tail)
 
 
 def _note_lines(one: Measurement) -> list[str]:
-    lines = [f"{one.workload}: {name} {value:,.2f}" for name, value in one.notes.items()]
+    lines = [f"{one.workload}: {name} {_digits(name, value)}" for name, value in one.notes.items()]
     if one.last_error:
         lines.append(f"{one.workload}: last error: {one.last_error}")
     return lines
+
+
+def _digits(name: str, value: float) -> str:
+    """Of a percentage enough digits to tell next to nothing from nothing; of a count none behind
+    the point.
+    """
+    return f"{value:,.4f}" if name.endswith("percent") else f"{value:,.2f}".removesuffix(".00")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -3,6 +3,10 @@
 Each is a function of one `Bench` that creates what it needs, has the load measured, drains the
 queue and returns. The drain is not measured; after it the ledger says whether every acknowledged
 message came out, once.
+
+Message groups are those of the ledger, which go round. In a FIFO queue a receive finds nothing
+while the groups of all messages are in flight; so its consumers wait a second for one, where those
+of a standard queue do not, and what is received is deleted before more of the group is asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, final
 
 import msgspec
@@ -19,7 +23,7 @@ from eventcore.bench import calls
 from eventcore.bench.client import AwsJsonClient, EndpointUnreachable
 from eventcore.bench.histogram import Histogram
 from eventcore.bench.ledger import Ledger, Mark, mark_text
-from eventcore.bench.load import LoadPlan, LoadRun, Step, run_load
+from eventcore.bench.load import LoadOver, LoadPlan, LoadRun, Step, run_load
 from eventcore.bench.process_usage import ProcessTree, Usage
 from eventcore.bench.progress import Progress
 from eventcore.codec import encode_json
@@ -33,11 +37,15 @@ DRAIN_STALLED_S: Final = 45.0
 timeout.
 """
 VISIBILITY_TIMEOUT_S: Final = 30
+HOLDING_TIMEOUT_S: Final = 3_600
+"""The visibility timeout where handles are kept for later."""
 LONG_POLL_S: Final = 20
 POLLED_QUEUES_MAX: Final = 100
 POLLS_OPENED_AT_A_TIME: Final = 200
 POLLS_SETTLE_S: Final = 1.0
 PRELOAD_PRODUCER: Final = 9_999
+WARMUP_SHARE: Final = 10
+"""A warm-up takes at most one part in so many of what was loaded before."""
 PROGRESS_S: Final = 0.2
 
 
@@ -51,8 +59,10 @@ class BenchSettings(msgspec.Struct, frozen=True):
     rate: float | None = None
     size_bytes: int = 256
     rules: int = 10
-    backlog: int = 1_000
+    backlog: int = 0
     polls: int = 10_000
+    is_fifo: bool = False
+    groups: int = 0
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -65,10 +75,19 @@ class Cost(msgspec.Struct, frozen=True):
     generator_cpu_s: float
 
 
+class Outgoing(msgspec.Struct, frozen=True):
+    """Messages for one request, with their marks. Ids are as many as bodies, or none."""
+
+    marks: list[Mark]
+    bodies: list[str]
+    group_ids: Sequence[str] = ()
+    deduplication_ids: Sequence[str] = ()
+
+
 @final
 class Bench:
-    """One run's context. After the workload returned, `run`, `cost`, `operation` and `notes` are
-    set.
+    """One run's context. After the workload returned, `run`, `cost`, `requests`, `operation` and
+    `notes` are set.
     """
 
     def __init__(
@@ -82,8 +101,9 @@ class Bench:
         self.client = client
         self.settings = settings
         self.name = name
-        self.ledger = Ledger()
+        self.ledger = Ledger(settings.groups, is_fifo=settings.is_fifo)
         self.run = LoadRun()
+        self.requests = 0
         self.cost = Cost(None, None, 0.0)
         self.operation = ""
         self.notes: dict[str, float] = {}
@@ -92,15 +112,50 @@ class Bench:
         self._padding = "x" * max(0, settings.size_bytes - len(mark_text((0, 0))))
         self._clean_ups: list[Callable[[], Awaitable[None]]] = []
 
-    def bodies(self, producer: int, count: int) -> tuple[list[Mark], list[str]]:
-        """New marks, and message bodies that carry them."""
-        marks = [self.ledger.issue(producer) for _ in range(count)]
-        return marks, [mark_text(mark) + self._padding for mark in marks]
+    @property
+    def wait_s(self) -> int:
+        """How long a consumer waits that expects a message. See the module's text."""
+        return 1 if self.settings.is_fifo else 0
 
-    async def queue(self, suffix: str = "") -> str:
+    def compose(self, producer: int, count: int) -> Outgoing:
+        """New marks, and messages that carry them, with the ids that the queue's kind needs."""
+        marks = [self.ledger.issue(producer) for _ in range(count)]
+        texts = [mark_text(mark) for mark in marks]
+        bodies = [text + self._padding for text in texts]
+        if not self.settings.groups:
+            return Outgoing(marks, bodies)
+        group_ids = [f"group-{self.ledger.group_of(mark)}" for mark in marks]
+        return Outgoing(marks, bodies, group_ids, texts if self.settings.is_fifo else ())
+
+    async def send(self, url: str, outgoing: Outgoing) -> None:
+        """Sends 1 to 10 messages in one request and books them."""
+        group_ids, deduplication_ids = outgoing.group_ids, outgoing.deduplication_ids
+        if len(outgoing.bodies) == 1:
+            await calls.send(
+                self.client,
+                url,
+                outgoing.bodies[0],
+                group_id=group_ids[0] if group_ids else None,
+                deduplication_id=deduplication_ids[0] if deduplication_ids else None,
+            )
+        else:
+            await calls.send_batch(
+                self.client,
+                url,
+                outgoing.bodies,
+                group_ids=group_ids,
+                deduplication_ids=deduplication_ids,
+            )
+        self.ledger.acknowledge(outgoing.marks)
+
+    async def queue(self, suffix: str = "", *, timeout_s: int = VISIBILITY_TIMEOUT_S) -> str:
         """Creates a queue for this run, deleted in `clean_up`; returns its URL."""
-        attributes = {"VisibilityTimeout": str(VISIBILITY_TIMEOUT_S)}
-        url = await calls.create_queue(self.client, self.name + suffix, attributes)
+        attributes = {"VisibilityTimeout": str(timeout_s)}
+        name = self.name + suffix
+        if self.settings.is_fifo:
+            name += ".fifo"
+            attributes["FifoQueue"] = "true"
+        url = await calls.create_queue(self.client, name, attributes)
         self.at_end(lambda: calls.delete_queue(self.client, url))
         return url
 
@@ -113,12 +168,15 @@ class Bench:
         while self._clean_ups:
             await self._clean_ups.pop()()
 
-    async def measure(self, operation: str, step: Step) -> None:
+    async def measure(
+        self, operation: str, step: Step, *, warmup_operations_max: int | None = None
+    ) -> None:
         """Warms up, then runs the load and takes the costs around it."""
         settings = self.settings
         self.operation = operation
         if settings.warmup_s > 0 and settings.operations_max is None:
-            await run_load(step, LoadPlan(settings.connections, settings.warmup_s))
+            warmup_s = settings.warmup_s
+            await run_load(step, LoadPlan(settings.connections, warmup_s, warmup_operations_max))
         plan = LoadPlan(
             workers=settings.connections,
             duration_s=settings.duration_s,
@@ -126,16 +184,22 @@ class Bench:
             rate=settings.rate,
         )
         before, own_before_s = self.usage(), time.process_time()
+        requests_before = self.client.requests
         reporter = asyncio.create_task(self._report())
         try:
             await run_load(step, plan, self.run)
         finally:
             reporter.cancel()
         self.cost = self.cost_since(before, own_before_s)
+        self.requests = self.client.requests - requests_before
 
     def usage(self) -> Usage | None:
         """The server's CPU and memory now, if it can be seen."""
         return self._tree.usage() if self._tree is not None else None
+
+    def running_s(self) -> float | None:
+        """The server's CPU now by the finer clock, if it can be seen: for quiet times."""
+        return self._tree.running_s() if self._tree is not None else None
 
     def cost_since(self, before: Usage | None, own_before_s: float) -> Cost:
         """The costs between an earlier `usage()` and now."""
@@ -159,9 +223,7 @@ class Bench:
                 else:
                     await take(self, url, BATCH, wait_s=1)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(DRAIN_WORKERS, self.settings.connections)):
-                group.create_task(work())
+        await _by_workers(self, work)
 
     async def _report(self) -> None:
         start_s = time.perf_counter()
@@ -187,13 +249,55 @@ async def take(bench: Bench, url: str, messages_max: int, *, wait_s: int) -> int
 
 async def put_in(bench: Bench, url: str, producer: int, count: int) -> int:
     """Sends `count` (1 to 10) messages in one request and books them; returns `count`."""
-    marks, bodies = bench.bodies(producer, count)
-    if count == 1:
-        await calls.send(bench.client, url, bodies[0])
-    else:
-        await calls.send_batch(bench.client, url, bodies)
-    bench.ledger.acknowledge(marks)
+    await bench.send(url, bench.compose(producer, count))
     return count
+
+
+async def hold(bench: Bench, url: str, *, wait_s: int) -> list[str]:
+    """Receives up to 10 and books them; returns their handles, for `let_go`."""
+    messages = await calls.receive(bench.client, url, messages_max=BATCH, wait_s=wait_s)
+    for message in messages:
+        bench.ledger.receive(message.body)
+    return [message.receipt_handle for message in messages]
+
+
+async def let_go(bench: Bench, url: str, held: list[list[str]]) -> None:
+    """Deletes what is held, batch by batch."""
+
+    async def work() -> None:
+        while held:
+            await calls.delete_batch(bench.client, url, held.pop())
+
+    await _by_workers(bench, work)
+
+
+async def preload(bench: Bench, url: str) -> None:
+    """Sends the backlog. Notes its length, and how much memory of the server a message takes."""
+    before = bench.usage()
+    left = bench.settings.backlog
+
+    async def fill(producer: int) -> None:
+        nonlocal left
+        while left > 0:
+            count = min(BATCH, left)
+            left -= count
+            await put_in(bench, url, producer, count)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(bench.settings.connections):
+            group.create_task(fill(PRELOAD_PRODUCER - number))
+    bench.notes["backlog"] = bench.settings.backlog
+    after = bench.usage()
+    if before is not None and after is not None and bench.settings.backlog:
+        grown_bytes = after.rss_bytes - before.rss_bytes
+        bench.notes["bytes_per_message"] = grown_bytes / bench.settings.backlog
+
+
+async def _by_workers(bench: Bench, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Has something done that is not measured, by a few connections at a time."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(DRAIN_WORKERS, bench.settings.connections)):
+            group.create_task(work())
 
 
 async def _send(bench: Bench, count: int) -> None:
@@ -210,9 +314,14 @@ async def _cycle(bench: Bench, count: int) -> None:
 
 
 async def _measure_cycle(bench: Bench, url: str, count: int) -> None:
+    """Each step takes out as many as it has put in, in as many receives as that takes; fewer only
+    when there is nothing to be had.
+    """
+
     async def step(worker: int) -> int:
-        sent = await put_in(bench, url, worker, count)
-        await take(bench, url, count, wait_s=0)
+        sent = left = await put_in(bench, url, worker, count)
+        while left and (taken := await take(bench, url, left, wait_s=bench.wait_s)):
+            left -= taken
         return sent
 
     await bench.measure(f"send + receive + delete of {count} (3 requests)", step)
@@ -228,8 +337,11 @@ async def _put_events(bench: Bench) -> None:
         await _rule(bench, number, arn)
 
     async def step(worker: int) -> int:
-        marks, bodies = bench.bodies(worker, BATCH)
-        entries = [_entry(bench, mark, body) for mark, body in zip(marks, bodies, strict=True)]
+        composed = bench.compose(worker, BATCH)
+        marks = composed.marks
+        entries = [
+            _entry(bench, mark, body) for mark, body in zip(marks, composed.bodies, strict=True)
+        ]
         refused = set(await calls.put_events(bench.client, entries))
         bench.ledger.acknowledge(m for index, m in enumerate(marks) if index not in refused)
         return BATCH - len(refused)
@@ -271,26 +383,79 @@ async def _mixed(bench: Bench) -> None:
 async def _backlog(bench: Bench) -> None:
     """The full cycle of one message in front of a backlog; compare it at several depths."""
     url = await bench.queue()
-    before = bench.usage()
-    left = bench.settings.backlog
-
-    async def fill(producer: int) -> None:
-        nonlocal left
-        while left > 0:
-            count = min(BATCH, left)
-            left -= count
-            await put_in(bench, url, producer, count)
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(bench.settings.connections):
-            group.create_task(fill(PRELOAD_PRODUCER - number))
-    bench.notes["backlog"] = bench.settings.backlog
-    after = bench.usage()
-    if before is not None and after is not None and bench.settings.backlog:
-        grown_bytes = after.rss_bytes - before.rss_bytes
-        bench.notes["bytes_per_message"] = grown_bytes / bench.settings.backlog
+    await preload(bench, url)
     await _measure_cycle(bench, url, 1)
     await bench.drain(url)
+
+
+async def _receive_batch(bench: Bench) -> None:
+    """Receives of 10 from a backlog, until it is used up. The handles are kept until the measured
+    time is over; but of a FIFO queue each batch is deleted at once, or its groups would end it.
+    """
+    settings = bench.settings
+    timeout_s = VISIBILITY_TIMEOUT_S if settings.is_fifo else HOLDING_TIMEOUT_S
+    url = await bench.queue(timeout_s=timeout_s)
+    await preload(bench, url)
+    left = settings.backlog
+    held: list[list[str]] = []
+
+    async def step(worker: int) -> int:
+        nonlocal left
+        if left <= 0:
+            raise LoadOver
+        left -= BATCH
+        count = 0
+        try:
+            if settings.is_fifo:
+                count = await take(bench, url, BATCH, wait_s=bench.wait_s)
+            elif handles := await hold(bench, url, wait_s=0):
+                held.append(handles)
+                count = len(handles)
+        finally:
+            left += BATCH - count
+        return count
+
+    operation = f"ReceiveMessage of {BATCH}"
+    if settings.is_fifo:
+        operation += f" + DeleteMessageBatch of {BATCH} (2 requests)"
+    await bench.measure(operation, step, warmup_operations_max=_warmup_operations_max(bench))
+    await let_go(bench, url, held)
+    await bench.drain(url)
+
+
+async def _delete_batch(bench: Bench) -> None:
+    """Deletes of 10, of messages received before; until all are deleted. A FIFO queue gives out at
+    most 10 of each group for that.
+    """
+    url = await bench.queue(timeout_s=HOLDING_TIMEOUT_S)
+    await preload(bench, url)
+    left = bench.settings.backlog
+    held: list[list[str]] = []
+
+    async def receive_all() -> None:
+        nonlocal left
+        while left > 0 and (handles := await hold(bench, url, wait_s=1)):
+            left -= len(handles)
+            held.append(handles)
+
+    await _by_workers(bench, receive_all)
+    bench.notes["received_before"] = bench.settings.backlog - left
+
+    async def step(worker: int) -> int:
+        if not held:
+            raise LoadOver
+        handles = held.pop()
+        await calls.delete_batch(bench.client, url, handles)
+        return len(handles)
+
+    operation = f"DeleteMessageBatch of {BATCH}"
+    await bench.measure(operation, step, warmup_operations_max=_warmup_operations_max(bench))
+    await let_go(bench, url, held)
+    await bench.drain(url)
+
+
+def _warmup_operations_max(bench: Bench) -> int:
+    return bench.settings.backlog // BATCH // WARMUP_SHARE
 
 
 async def _long_poll(bench: Bench) -> None:
@@ -334,13 +499,15 @@ async def _poll(bench: Bench, url: str, sent_s: dict[str, float], end: asyncio.E
 
 
 async def _idle(bench: Bench) -> None:
-    before, own_before_s = bench.usage(), time.process_time()
+    before, own_before_s, running_s = bench.usage(), time.process_time(), bench.running_s()
     await asyncio.sleep(bench.settings.duration_s)
-    cost = bench.cost_since(before, own_before_s)
+    after_s = bench.running_s()
+    used_s = bench.cost_since(before, own_before_s).server_cpu_s
+    if running_s is not None and after_s is not None:
+        used_s = after_s - running_s
     bench.notes["polls"] = bench.settings.polls
-    if cost.server_cpu_s is not None:
-        share = cost.server_cpu_s / bench.settings.duration_s
-        bench.notes["idle_cpu_percent"] = 100 * share
+    if used_s is not None:
+        bench.notes["idle_cpu_percent"] = 100 * used_s / bench.settings.duration_s
 
 
 async def _wake(bench: Bench, urls: list[str], sent_s: dict[str, float]) -> None:
@@ -349,13 +516,13 @@ async def _wake(bench: Bench, urls: list[str], sent_s: dict[str, float]) -> None
     run = bench.run
     run.latency = Histogram()
     before, own_before_s, start_s = bench.usage(), time.process_time(), time.perf_counter()
+    requests_before = bench.client.requests
     count_max = bench.settings.operations_max or bench.settings.polls
     while run.operations < count_max and time.perf_counter() - start_s < bench.settings.duration_s:
         number = run.operations % len(urls)
-        marks, bodies = bench.bodies(number, 1)
-        sent_s[bodies[0]] = time.perf_counter()
-        await calls.send(bench.client, urls[number], bodies[0])
-        bench.ledger.acknowledge(marks)
+        outgoing = bench.compose(number, 1)
+        sent_s[outgoing.bodies[0]] = time.perf_counter()
+        await bench.send(urls[number], outgoing)
         run.operations += 1
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_STALLED_S):
@@ -363,14 +530,20 @@ async def _wake(bench: Bench, urls: list[str], sent_s: dict[str, float]) -> None
                 await asyncio.sleep(0.01)
     run.elapsed_s = time.perf_counter() - start_s
     bench.cost = bench.cost_since(before, own_before_s)
+    bench.requests = bench.client.requests - requests_before
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """A workload by name; `connections(settings)` is how many it needs."""
+    """A workload by name; `connections(settings)` is how many it needs. `backlog` is the length of
+    its backlog where none is asked for, and 0 if it has none; `has_groups` says whether its
+    messages can have message groups.
+    """
 
     title: str
     run: Callable[[Bench], Awaitable[None]]
     connections: Callable[[BenchSettings], int] = lambda settings: settings.connections
+    backlog: int = 0
+    has_groups: bool = True
 
 
 WORKLOADS: Final[dict[str, Workload]] = {
@@ -378,9 +551,15 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "send-batch": Workload("SendMessageBatch of 10", lambda bench: _send(bench, BATCH)),
     "cycle": Workload("send, receive, delete one message", lambda bench: _cycle(bench, 1)),
     "cycle-batch": Workload("the same with 10", lambda bench: _cycle(bench, BATCH)),
-    "put-events": Workload("PutEvents of 10 through --rules rules", _put_events),
+    "receive-batch": Workload(
+        "ReceiveMessage of 10 from --backlog messages", _receive_batch, backlog=50_000
+    ),
+    "delete-batch": Workload(
+        "DeleteMessageBatch of 10 of --backlog messages", _delete_batch, backlog=50_000
+    ),
+    "put-events": Workload("PutEvents of 10 through --rules rules", _put_events, has_groups=False),
     "mixed": Workload("half the connections send, half receive", _mixed),
-    "backlog": Workload("cycle in front of --backlog messages", _backlog),
+    "backlog": Workload("cycle in front of --backlog messages", _backlog, backlog=1_000),
     "long-poll": Workload(
         "--polls idle long polls, then wake-ups", _long_poll, lambda settings: settings.polls + 2
     ),

@@ -31,7 +31,9 @@ from tests.property.fifo_model import Attempt, Model, ModelMessage, Taken
 ARN = "arn:aws:sqs:us-east-1:000000000000:q.fifo"
 START_MS = 1_700_000_000_000
 HOURS_12_MS = 43_200_000
-GROUPS = st.sampled_from("aaabc")
+GROUPS = st.sampled_from("aaab")
+IDS = st.sampled_from([None, None, None, "1", "2"])
+COUNTS = st.sampled_from([1, 1, 2, 3, 5, 10])
 DELAYS_MS = st.sampled_from([0, 0, 0, 1_000, 4_000])
 RECEIVES_MAX = st.sampled_from([None, None, 1, 2, 4])
 
@@ -108,7 +110,11 @@ class FifoQueueMachine(RuleBasedStateMachine):
 
     # Sending
 
-    @rule(group=GROUPS, deduplication_id=st.one_of(st.none(), st.sampled_from("12345")))
+    @rule(messages=st.lists(st.tuples(GROUPS, IDS), min_size=1, max_size=6))
+    def send_some(self, messages: list[tuple[str, str | None]]) -> None:
+        for group, deduplication_id in messages:
+            self.send(group, deduplication_id)
+
     def send(self, group: str, deduplication_id: str | None) -> None:
         body = self.next_body()
         deduplication_id = deduplication_id or body.replace(" ", "-")
@@ -137,7 +143,6 @@ class FifoQueueMachine(RuleBasedStateMachine):
         self.stage(outcome)
         return message
 
-    @rule(group=GROUPS, receives=st.integers(1, 5))
     def dead_letter_arrives(self, group: str, receives: int) -> None:
         body = self.next_body()
         record = MessageRecord(
@@ -149,12 +154,22 @@ class FifoQueueMachine(RuleBasedStateMachine):
 
     # Receiving
 
+    @rule(count=COUNTS)
+    def receive_plainly(self, count: int) -> None:
+        self.receive(count, None, None, True)
+
     @rule(
-        count=st.integers(1, 10),
+        count=COUNTS,
         timeout_ms=st.sampled_from([None, None, 0, 1, 2_000, 30_000, HOURS_12_MS]),
-        attempt_id=st.sampled_from([None, None, "x", "y"]),
         is_reachable=st.sampled_from([True, True, True, False]),
     )
+    def receive_in_other_ways(self, count: int, timeout_ms: int | None, is_reachable: bool) -> None:
+        self.receive(count, timeout_ms, None, is_reachable)
+
+    @rule(count=COUNTS, timeout_ms=st.sampled_from([None, 2_000]), attempt_id=st.sampled_from("xy"))
+    def receive_again(self, count: int, timeout_ms: int | None, attempt_id: str) -> None:
+        self.receive(count, timeout_ms, attempt_id, True)
+
     def receive(
         self, count: int, timeout_ms: int | None, attempt_id: str | None, is_reachable: bool
     ) -> None:
@@ -250,7 +265,11 @@ class FifoQueueMachine(RuleBasedStateMachine):
         return message, message.visible_ms > self.now_ms
 
     @precondition(lambda self: any(m.handle for m in self.model.messages))
-    @rule(data=st.data())
+    @rule(data=st.data(), count=st.sampled_from([1, 1, 3, 10]))
+    def delete_some(self, data: st.DataObject, count: int) -> None:
+        for _ in range(min(count, sum(bool(m.handle) for m in self.model.messages))):
+            self.delete(data)
+
     def delete(self, data: st.DataObject) -> None:
         message, is_open = self.choose_received(data)
         assert message.handle is not None
@@ -298,13 +317,29 @@ class FifoQueueMachine(RuleBasedStateMachine):
 
     # Time and settings
 
-    @rule(step_ms=st.sampled_from([1, 999, 2_000, 5_000, 30_000, 270_000]))
+    @rule(step_ms=st.sampled_from([1, 999, 2_000, 5_000, 5_000, 29_000, 240_000, 300_000]))
     def wait(self, step_ms: int) -> None:
         self.now_ms += step_ms
 
     @rule(limit=st.sampled_from([1, 3, 1_000]))
     def tick_once(self, limit: int) -> None:
         self.stage(self.queue.tick(self.now_ms, limit))
+
+    @rule(
+        kind=st.sampled_from(["purge", "restart", "restart", "dead_letter_arrives", "move"]),
+        group=GROUPS,
+        count=st.integers(1, 5),
+    )
+    def something_rare(self, kind: str, group: str, count: int) -> None:
+        match kind:
+            case "purge":
+                self.purge()
+            case "restart":
+                self.restart()
+            case "move":
+                self.move(count)
+            case _:
+                self.dead_letter_arrives(group, count)
 
     @rule(
         delay_ms=DELAYS_MS,
@@ -327,12 +362,10 @@ class FifoQueueMachine(RuleBasedStateMachine):
         model.receives_max, model.is_per_group = receives_max, is_per_group
         self.stage(self.queue.configure(self.spec(), self.now_ms))
 
-    @rule()
     def purge(self) -> None:
         self.stage(self.queue.purge(self.now_ms))
         self.model.messages.clear()
 
-    @rule(count=st.integers(1, 5))
     def move(self, count: int) -> None:
         """A step of a move task; the messages go nowhere."""
         self.settle_expired()
@@ -347,7 +380,6 @@ class FifoQueueMachine(RuleBasedStateMachine):
             self.model.messages.remove(message)
         self.model.cursor = cursor
 
-    @rule()
     def restart(self) -> None:
         """From the rows, as after a crash."""
         before, moves = durable_state(self.queue), self.queue.moves(10)
@@ -373,6 +405,11 @@ class FifoQueueMachine(RuleBasedStateMachine):
             self.queue.check()
 
     @rule(is_ticked=st.booleans())
+    def the_queue_shows_the_model(self, is_ticked: bool) -> None:
+        self.counts_are_the_models(is_ticked)
+        self.a_look_shows_the_model()
+        self.a_waiting_receive_is_woken()
+
     def counts_are_the_models(self, is_ticked: bool) -> None:
         self.settle_expired()
         if is_ticked:
@@ -382,7 +419,6 @@ class FifoQueueMachine(RuleBasedStateMachine):
         oldest_ms = min((m.sent_ms for m in self.model.messages), default=self.now_ms)
         assert found.oldest_age_ms == self.now_ms - oldest_ms
 
-    @rule()
     def a_look_shows_the_model(self) -> None:
         found, _ = self.queue.browse(-1, 1_000, self.now_ms)
         expired_ms = self.now_ms - self.model.retention_ms
@@ -392,7 +428,6 @@ class FifoQueueMachine(RuleBasedStateMachine):
             if m.sent_ms > expired_ms
         ]
 
-    @rule()
     def a_waiting_receive_is_woken(self) -> None:
         """After its ticks the queue says truly whether there is something."""
         self.settle_expired()
@@ -415,4 +450,4 @@ class FifoQueueMachine(RuleBasedStateMachine):
 
 
 TestFifoQueue = FifoQueueMachine.TestCase
-TestFifoQueue.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestFifoQueue.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)

@@ -43,8 +43,9 @@ def main() -> int:
             print(*world.trace, sep="\n")
         for name, count in world.counts.items():
             totals[name] = totals.get(name, 0) + count
-        for name in ("acknowledged", "failed", "deliveries"):
+        for name in ("acknowledged", "failed", "deliveries", "repeats", "renewals"):
             totals[name] = totals.get(name, 0) + getattr(world.ledger, name)
+        totals["duplicates"] = totals.get("duplicates", 0) + world.promises.duplicates
     print(f"{len(seeds)} seeds in {time.perf_counter() - began:.1f} s, no promise broken")
     print(*(f"{name} {count}" for name, count in totals.items()), sep=", ")
     return 0

@@ -8,10 +8,12 @@ Rules:
   messages are `unsure` until the reload has shown which.
 - A message that is there is in exactly one queue; its receives count up by one; nobody gets it
   while it is invisible; what is deleted stays away. The first breach is an AssertionError.
+- A move task makes a new message of an old one: its `life` goes up, its receives begin again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import final
 
@@ -32,6 +34,8 @@ class Record:
     hidden_until_ms: int = 0
     handle: str | None = None
     is_handle_known: bool = True
+    group: str | None = None
+    life: int = 0
     handles: list[tuple[str, str]] = field(default_factory=list)
     """(queue, receipt handle) of every receive."""
 
@@ -40,11 +44,18 @@ class Record:
 class Call:
     """A reply of the engine: tells the ledger what became of one client's call."""
 
-    def __init__(self, ledger: Ledger, kind: str, records: list[Record]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        kind: str,
+        records: list[Record],
+        on_commit: Callable[[], None] | None = None,
+    ) -> None:
         self._ledger = ledger
         self.kind = kind
         self.records = records
-        self._receives = [record.receives for record in records]
+        self._on_commit = on_commit
+        self._receives = [(record.receives, record.life) for record in records]
         self.is_answered = False
         ledger.calls[id(self)] = self
 
@@ -54,8 +65,11 @@ class Call:
         del self._ledger.calls[id(self)]
         self._ledger.acknowledged += 1
         if self.kind == "receive":
-            for record, receives in zip(self.records, self._receives, strict=True):
-                record.receives_told = max(record.receives_told, receives)
+            for record, (receives, life) in zip(self.records, self._receives, strict=True):
+                if record.life == life:
+                    record.receives_told = max(record.receives_told, receives)
+        if self._on_commit is not None:
+            self._on_commit()
 
     def fail(self, error: Exception) -> None:
         assert not self.is_answered, f"{self.kind} was answered twice"
@@ -86,6 +100,8 @@ class Ledger:
         self.acknowledged = 0
         self.failed = 0
         self.deliveries = 0
+        self.repeats = 0
+        self.renewals = 0
 
     # Calls, in the order in which they are made
 
@@ -114,6 +130,19 @@ class Ledger:
         record.handles.append((queue, handle))
         return record
 
+    def repeated(self, record: Record, receives: int, handle: str, until_ms: int) -> Record:
+        """The same receive again, with the same handle."""
+        assert record.is_there or record.is_unsure, f"{record.body} came back after its deletion"
+        if record.is_handle_known:
+            assert handle == record.handle, f"{record.body}: an older handle was given again"
+            assert receives == record.receives, f"{record.body}: a repeated receive was counted"
+        assert receives >= record.receives_told, f"{record.body}: the receive count fell"
+        record.is_there, record.is_unsure = True, False
+        self.repeats += 1
+        record.receives, record.hidden_until_ms = receives, until_ms
+        record.handle, record.is_handle_known = handle, True
+        return record
+
     def delete(self, record: Record, handle: str, *, is_gone: bool) -> list[Record]:
         """The records that this delete concerns. Where an answer was lost, nobody can know which
         handle is the latest, and the engine is believed.
@@ -126,9 +155,11 @@ class Ledger:
     def change(self, record: Record, now_ms: int, timeout_ms: int) -> None:
         record.hidden_until_ms = now_ms + timeout_ms
 
-    def moved(self, record: Record) -> None:
-        """It is in another queue now, where no handle was given yet."""
+    def moved(self, record: Record, sent_ms: int) -> None:
+        """It is in another queue now, where no handle was given yet; its send time may be new."""
+        assert sent_ms >= record.sent_ms, f"{record.body} became older"
         record.handle = None
+        record.sent_ms = sent_ms
         self._moving.append(record)
 
     def gone(self, bodies: list[str]) -> list[Record]:
@@ -137,6 +168,14 @@ class Ledger:
         for record in records:
             record.is_there = False
         return records
+
+    def renewed(self, record: Record, sent_ms: int) -> None:
+        """A move task made a new message of it."""
+        self.moved(record, sent_ms)
+        self.renewals += 1
+        record.life += 1
+        record.receives = record.receives_told = record.hidden_until_ms = 0
+        record.is_handle_known = False
 
     # What the engine has
 

@@ -174,7 +174,7 @@ def _label(name: str, settings: BenchSettings) -> str:
     if settings.is_fifo:
         parts.append("FIFO")
     if settings.groups:
-        parts.append(f"{settings.groups:,} groups")
+        parts.append(f"{settings.groups:,} group{'s' if settings.groups > 1 else ''}")
     return ", ".join(parts)
 
 
