@@ -101,6 +101,15 @@ class Model:
             return "visible" if message.sent_ms + self.delay_ms <= now_ms else "delayed"
         return "visible" if message.visible_ms <= now_ms else "in flight"
 
+    def boundaries(self) -> list[int]:
+        """Every time at which something ends, or will have ended."""
+        ends = [known.sent_ms + FIVE_MINUTES_MS for known in self.known[-5:]]
+        ends += [attempt.started_ms + FIVE_MINUTES_MS for attempt in self.attempts.values()]
+        for message in self.messages:
+            ends += [message.sent_ms + self.retention_ms]
+            ends += [message.visible_ms or message.sent_ms + self.delay_ms]
+        return sorted(set(ends))
+
     def counts(self, now_ms: int) -> tuple[int, int, int]:
         states = [self.state(m, now_ms) for m in self.messages]
         return states.count("visible"), states.count("in flight"), states.count("delayed")

@@ -33,6 +33,7 @@ START_MS = 1_700_000_000_000
 HOURS_12_MS = 43_200_000
 GROUPS = st.sampled_from("aaab")
 IDS = st.sampled_from([None, None, None, "1", "2"])
+RETENTIONS_MS = st.sampled_from([60_000, 600_000])
 COUNTS = st.sampled_from([1, 1, 2, 3, 5, 10])
 DELAYS_MS = st.sampled_from([0, 0, 0, 1_000, 4_000])
 RECEIVES_MAX = st.sampled_from([None, None, 1, 2, 4])
@@ -54,9 +55,15 @@ class FifoQueueMachine(RuleBasedStateMachine):
         delay_ms=DELAYS_MS,
         receives_max=RECEIVES_MAX,
         is_per_group=st.booleans(),
+        retention_ms=RETENTIONS_MS,
     )
     def start(
-        self, memory_bytes: int, delay_ms: int, receives_max: int | None, is_per_group: bool
+        self,
+        memory_bytes: int,
+        delay_ms: int,
+        receives_max: int | None,
+        is_per_group: bool,
+        retention_ms: int,
     ) -> None:
         self.now_ms = START_MS
         self.memory_bytes = memory_bytes
@@ -64,7 +71,12 @@ class FifoQueueMachine(RuleBasedStateMachine):
         self.bodies = 0
         self.rows: dict[int, bytes] = {}
         self.log: list[Mutation] = []
-        self.model = Model(delay_ms=delay_ms, receives_max=receives_max, is_per_group=is_per_group)
+        self.model = Model(
+            delay_ms=delay_ms,
+            retention_ms=retention_ms,
+            receives_max=receives_max,
+            is_per_group=is_per_group,
+        )
         self.queue = self.new_queue()
         self.stage(self.queue.configure(self.spec(), self.now_ms))
 
@@ -146,7 +158,13 @@ class FifoQueueMachine(RuleBasedStateMachine):
     def dead_letter_arrives(self, group: str, receives: int) -> None:
         body = self.next_body()
         record = MessageRecord(
-            START_MS - 10_000, START_MS, bytes(16), body, bytes(16), group_id=group
+            START_MS - 10_000,
+            START_MS,
+            bytes(16),
+            body,
+            bytes(16),
+            group_id=group,
+            deduplication_id="1",
         )
         transfer = Transfer(ARN, "arn:source", 0, None, receives, START_MS - 5_000)
         outcome = self.queue.take_over(transfer, encode_record(record), self.now_ms)
@@ -166,7 +184,11 @@ class FifoQueueMachine(RuleBasedStateMachine):
     def receive_in_other_ways(self, count: int, timeout_ms: int | None, is_reachable: bool) -> None:
         self.receive(count, timeout_ms, None, is_reachable)
 
-    @rule(count=COUNTS, timeout_ms=st.sampled_from([None, 2_000]), attempt_id=st.sampled_from("xy"))
+    @rule(
+        count=COUNTS,
+        timeout_ms=st.sampled_from([None, 2_000, HOURS_12_MS]),
+        attempt_id=st.sampled_from("xxy"),
+    )
     def receive_again(self, count: int, timeout_ms: int | None, attempt_id: str) -> None:
         self.receive(count, timeout_ms, attempt_id, True)
 
@@ -284,7 +306,12 @@ class FifoQueueMachine(RuleBasedStateMachine):
             self.stage(outcome)
 
     @precondition(lambda self: any(m.handle for m in self.model.messages))
-    @rule(data=st.data(), timeout_ms=st.sampled_from([0, 0, 1, 10_000, HOURS_12_MS]))
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        self.change_visibility(data, 0)
+
+    @precondition(lambda self: any(m.handle for m in self.model.messages))
+    @rule(data=st.data(), timeout_ms=st.sampled_from([0, 1, 10_000, HOURS_12_MS]))
     def change_visibility(self, data: st.DataObject, timeout_ms: int) -> None:
         self.settle_expired()
         if not any(m.handle for m in self.model.messages):
@@ -321,6 +348,13 @@ class FifoQueueMachine(RuleBasedStateMachine):
     def wait(self, step_ms: int) -> None:
         self.now_ms += step_ms
 
+    @precondition(lambda self: self.model.boundaries())
+    @rule(data=st.data(), early_ms=st.sampled_from([0, 0, 1]))
+    def wait_until_something_is_over(self, data: st.DataObject, early_ms: int) -> None:
+        """To the millisecond."""
+        end_ms = data.draw(st.sampled_from(self.model.boundaries()))
+        self.now_ms = max(self.now_ms, end_ms - early_ms)
+
     @rule(limit=st.sampled_from([1, 3, 1_000]))
     def tick_once(self, limit: int) -> None:
         self.stage(self.queue.tick(self.now_ms, limit))
@@ -345,7 +379,7 @@ class FifoQueueMachine(RuleBasedStateMachine):
         delay_ms=DELAYS_MS,
         receives_max=RECEIVES_MAX,
         is_per_group=st.booleans(),
-        retention_ms=st.sampled_from([60_000, 600_000]),
+        retention_ms=RETENTIONS_MS,
         timeout_ms=st.sampled_from([0, 5_000]),
     )
     def configure(

@@ -496,15 +496,22 @@ class World:
         contents = self._contents()
         if not self._was_ready:
             self._was_ready = True
-            self.places = self._find_places()
-            self.ledger.reloaded(contents)
-            for body, place in self.places.items():
-                self.ledger.records[body].sent_ms = place.sent_ms  # a move may have been undone
+            self._reloaded(contents)
         self._moved()
         self.ledger.compare(contents, self.clock.now_ms())
         if self.engine.host.has_reached(self.engine.host.mark()) and self.store.pending is None:
             self.ledger.durable()
             self._compare_with_rows()
+
+    def _reloaded(self, contents: dict[str, str]) -> None:
+        """Moves that nobody had seen are there now, and others are undone."""
+        self.ledger.reloaded(contents)
+        before, self.places = self.places, self._find_places()
+        for body, place in self.places.items():
+            record = self.ledger.records[body]
+            record.sent_ms = min(record.sent_ms, place.sent_ms)
+            if before.get(body, place) != place:
+                self.ledger.renewed(record, place.sent_ms)
 
     def _compare_with_rows(self) -> None:
         """Nothing is staged: the machines must be what their rows make of new ones."""
