@@ -46,6 +46,8 @@ NOISY_SHARE: Final = 0.1
 FIFO_CALLS_PER_S: Final = 300
 """Calls of each action on a FIFO queue a second, and per message group in high-throughput mode."""
 MOVE_TASK_MESSAGES_PER_S_MAX: Final = 500
+MOVE_SLICE_BYTES: Final = 1_048_576
+"""Bodies that a move task moves in one transaction, one message more than that at the most."""
 MOVE_TASKS_LISTED_MAX: Final = 10
 MOVE_TASKS_RUNNING_MAX: Final = 100
 """Message move tasks running at a time in an account (quota)."""

@@ -239,11 +239,10 @@ class Call:
         self.engine.hold(self, body)
 
     def refuse(self, error: Exception) -> None:
-        """Closes the request with an error, by the service's error map. An error of the core may
-        tell of any state, so it waits for all that is staged; a Fault tells of the request.
+        """Closes the request with an error, by the service's error map. It may tell of any state,
+        so it waits for all that is staged.
         """
-        if not isinstance(error, Fault):
-            self.engine.look_at_everything()
+        self.engine.look_at_everything()
         self.engine.hold(self, self.fault_of(error))
 
     def fault_of(self, error: Exception) -> Fault:

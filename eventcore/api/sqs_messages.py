@@ -55,7 +55,7 @@ from eventcore.api.sqs_requests import (
 )
 from eventcore.attributes import decode_attributes, encode_attributes
 from eventcore.codec import encode_json
-from eventcore.errors import RequestError
+from eventcore.errors import LimitExceeded, RequestError
 from eventcore.ids import format_uuid
 from eventcore.queues.message import (
     MessageRecord,
@@ -96,6 +96,7 @@ def send_message(call: Call, request: SendMessageRequest) -> bytes:
     queue = queue_of(call, request.queue_url)
     if queue.is_limited:
         call.engine.admit(queue, "send")
+        call.engine.admit_group(queue, request.message_group_id)
     body = request.message_body
     if not body:
         raise missing_parameter("MessageBody")
@@ -116,11 +117,28 @@ def send_message_batch(call: Call, request: SendMessageBatchRequest) -> bytes:
     if queue.is_fifo:
         _check_fifo_batch(queue, entries)
 
+    refused = _refused_groups(call, queue, entries) if queue.is_limited else {}
+
     def send(entry: SendMessageBatchRequestEntry) -> str:
+        if refused and entry.message_group_id in refused:
+            raise refused[entry.message_group_id]
         result = call.engine.send(queue, _send_entry(call, queue, entry, entry.message_body or ""))
         return "," + _send_members(result, entry)
 
     return _each(call, entries, send)
+
+
+def _refused_groups(
+    call: Call, queue: QueueMachine, entries: Sequence[SendMessageBatchRequestEntry]
+) -> dict[str | None, LimitExceeded]:
+    """The message groups of a batch that are over their quota: a batch is one call of each."""
+    refused: dict[str | None, LimitExceeded] = {}
+    for group_id in dict.fromkeys(entry.message_group_id for entry in entries):
+        try:
+            call.engine.admit_group(queue, group_id)
+        except LimitExceeded as error:
+            refused[group_id] = error
+    return refused
 
 
 def _send_entry(
@@ -459,6 +477,8 @@ def _each(call: Call, entries: Sequence[E], run: Callable[[E], str]) -> bytes:
                     "Message": fault.message,
                 }
             )
+    if failed:
+        call.engine.look_at_everything()  # nobody noted which state was the reason
     parts = []
     if successful:
         parts.append(b'"Successful":[' + ",".join(successful).encode() + b"]")

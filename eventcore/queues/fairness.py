@@ -9,9 +9,9 @@ Rules of this file:
 - Groups with ready messages stand in a line, the quiet ones, and take turns: one message each. So a
   quiet group waits for one message of each of the others, not for their backlogs. Of the noisy
   ones, the group with the fewest messages in flight is next; those with equally many take turns.
-- A turn bears a stamp: the number of the message with which the group gets in line or, after a turn,
-  that the next message to be sent will have. A message without a group is a tenant of its own and
-  its number is its turn, so both kinds of turns are in one order.
+- A turn bears a stamp: the number of the message with which the group gets in line or, after a
+  turn, the number that the next message to be sent will have. A message without a group is a tenant
+  of its own and its number is its turn, so both kinds of turns are in one order.
 - A group is judged when its turn comes. More than nine groups can not each have more than a tenth,
   so the noisy ones are few, and looking through them at each receive costs little.
 - Consumers' time is the number of messages in flight, averaged over time with the weight halved

@@ -27,7 +27,7 @@ from typing import ClassVar, Final, final
 import msgspec
 
 from eventcore import limits
-from eventcore.errors import InvalidParameter, LimitExceeded, MissingParameter
+from eventcore.errors import InvalidParameter, MissingParameter
 from eventcore.ids import IdSource
 from eventcore.outcome import Mutation, Outcome, Parcel, Transfer, Trim, put_row, row_key
 from eventcore.queues.attempts import Attempts
@@ -41,6 +41,7 @@ from eventcore.queues.message import (
     SendEntry,
     SendResult,
     decode_message,
+    record_of_parcel,
 )
 from eventcore.queues.queue import QueueMachine
 from eventcore.queues.queue_spec import (
@@ -107,7 +108,6 @@ class FifoQueue(QueueMachine):
         super().__init__(arn, ids, quotas, memory_bytes_max)
         self._deduplication = Deduplication()
         self._attempts = Attempts()
-        self._group_limits: RateLimits | None = None
 
     def _start_empty(self) -> None:
         super()._start_empty()
@@ -126,14 +126,12 @@ class FifoQueue(QueueMachine):
 
         Raises MissingParameter for no body or no group, InvalidParameter for a body too large, a
         delay of its own, malformed ids, or no deduplication id where the queue does not make one
-        of the body; LimitExceeded("fifo_calls_per_s") over the quota of its message group.
+        of the body.
         """
         body = self.check_send(entry)
         group_id = entry.group_id or ""
         deduplication_id = entry.deduplication_id or content_id(body)
         is_per_group = self.spec.deduplication_scope == DEDUPLICATE_PER_GROUP
-        if self._group_limits is not None and not self._group_limits.take(group_id, now_ms):
-            raise LimitExceeded("fifo_calls_per_s", self._quotas.fifo_calls_per_s or 0, group_id)
         digest = digest_of(deduplication_id, group_id if is_per_group else None)
         known = self._known(digest, deduplication_id, is_per_group, now_ms)
         record = self._message_record(entry, body, deduplication_id, now_ms)
@@ -147,14 +145,10 @@ class FifoQueue(QueueMachine):
         return Outcome(result, mutations)
 
     def check_send(self, entry: SendEntry) -> bytes:
-        """The body's bytes, if this message may be sent; raises what `send` would raise, but for
-        its quota.
-        """
+        """The body's bytes, if this message may be sent; raises what `send` would raise."""
         if entry.group_id is None:
             raise MissingParameter("group_id")
-        if entry.deduplication_id is not None:
-            check_id("deduplication_id", entry.deduplication_id)
-        elif not self.spec.content_deduplication:
+        if entry.deduplication_id is None and not self.spec.content_deduplication:
             raise InvalidParameter("request", _NO_ID)
         if entry.delay_ms:
             raise InvalidParameter(
@@ -176,7 +170,7 @@ class FifoQueue(QueueMachine):
     def accept(self, parcel: Parcel, now_ms: int) -> Outcome[None]:
         """Takes what another machine delivers, unless it is a duplicate."""
         group_id = parcel.group_id or ""
-        record = self._parcel_record(parcel, now_ms)
+        record = record_of_parcel(parcel, self._ids.unique_id(), self.spec.delay_ms, now_ms)
         deduplication_id = parcel.deduplication_id or content_id(parcel.body.encode())
         if parcel.deduplication_id is None:
             record = msgspec.structs.replace(record, deduplication_id=deduplication_id)
@@ -254,7 +248,7 @@ class FifoQueue(QueueMachine):
             messages_max = min(messages_max, max(room, 0))
         taking = _Taking(messages_max, timeout_ms, now_ms, self._dead_letter(request))
         while len(taking.messages) < messages_max and taking.steps:
-            group = self._next_group(now_ms)
+            group = self._next_group(taking)
             if group is None:
                 break
             self._take_from(group, taking)
@@ -268,9 +262,10 @@ class FifoQueue(QueueMachine):
             return None
         return redrive.target_arn, redrive.receives_max
 
-    def _next_group(self, now_ms: int) -> FifoGroup | None:
+    def _next_group(self, taking: _Taking) -> FifoGroup | None:
         """The group to receive from next, taken out of the line."""
-        while self._line:
+        while self._line and taking.steps:
+            taking.steps -= 1
             rank, number = heappop(self._line)
             entry = self._entries.get(number)
             group = entry.group if entry is not None else None
@@ -278,7 +273,7 @@ class FifoQueue(QueueMachine):
                 continue
             group.rank = NO_NUMBER
             assert entry is not None
-            if self._due_ms(entry) <= now_ms:
+            if self._due_ms(entry) <= taking.now_ms:
                 return group
             self._line_up(group)  # the delay was made longer meanwhile
         return None
@@ -414,9 +409,9 @@ class FifoQueue(QueueMachine):
         if group is None:
             group = self._groups[group_id] = FifoGroup(group_id)
         entry.group = group
-        if not self.spec.delay_ms and not self._delayed_count:
-            self._delay_cursor = number + 1
-        elif number >= self._delay_cursor:
+        if not self._delayed_count:
+            self._delay_cursor = number if self.spec.delay_ms else number + 1
+        if number >= self._delay_cursor:
             self._delayed_count += 1
         entry.previous = group.last
         group.last = number

@@ -7,11 +7,13 @@ rewrite a body.
 
 from __future__ import annotations
 
+from hashlib import md5
 from typing import Final
 
 import msgspec
 
 from eventcore.codec import record_decoder
+from eventcore.outcome import Parcel
 
 __all__ = [
     "Browsed",
@@ -22,6 +24,7 @@ __all__ = [
     "SendResult",
     "decode_delivery",
     "decode_message",
+    "record_of_parcel",
     "sequence_text",
 ]
 
@@ -137,6 +140,25 @@ class Browsed(msgspec.Struct, gc=False, frozen=True):
     first_received_ms: int
     visible_ms: int
     sequence: int = 0
+
+
+def record_of_parcel(
+    parcel: Parcel, message_id: bytes, delay_ms: int, now_ms: int
+) -> MessageRecord:
+    """The row of a message that another machine delivers."""
+    return MessageRecord(
+        now_ms,
+        now_ms + delay_ms,
+        message_id,
+        parcel.body,
+        md5(parcel.body.encode(), usedforsecurity=False).digest(),
+        parcel.sender_id,
+        parcel.attributes,
+        parcel.attributes_md5,
+        parcel.trace_header,
+        parcel.group_id,
+        parcel.deduplication_id,
+    )
 
 
 def sequence_text(sequence: int) -> str:

@@ -28,7 +28,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from hashlib import md5
 from heapq import heappop, heappush
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from eventcore import limits
 from eventcore.codec import encode_record
@@ -87,6 +87,9 @@ from eventcore.queues.records import (
 
 __all__ = ["QueueMachine"]
 
+SPILLED_BYTES: Final = 65_536
+"""What a body that is not in memory counts as, where bytes are counted."""
+
 
 class QueueMachine(ABC):
     """One queue. Every command returns an Outcome or raises before it changes anything."""
@@ -116,6 +119,7 @@ class QueueMachine(ABC):
         self._moves = Moves()
         self._calls = 0
         self._call_limits: RateLimits | None = None
+        self._group_limits: RateLimits | None = None
         self._start_empty()
 
     def _start_empty(self) -> None:
@@ -206,10 +210,23 @@ class QueueMachine(ABC):
         if self._call_limits is not None and not self._call_limits.take(action, now_ms):
             raise LimitExceeded("fifo_calls_per_s", self._quotas.fifo_calls_per_s or 0, self.name)
 
+    def admit_group(self, group_id: str, now_ms: int) -> None:
+        """Counts a call that sends to a message group, once per call and group.
+
+        Raises LimitExceeded("fifo_calls_per_s") over the quota of the group, in a FIFO queue that
+        is limited by group.
+        """
+        if self._group_limits is not None and not self._group_limits.take(group_id, now_ms):
+            raise LimitExceeded("fifo_calls_per_s", self._quotas.fifo_calls_per_s or 0, group_id)
+
     @property
     def is_limited(self) -> bool:
-        """Whether `admit` has anything to say."""
-        return self.spec.chaos is not None or self._call_limits is not None
+        """Whether `admit` or `admit_group` has anything to say."""
+        return (
+            self.spec.chaos is not None
+            or self._call_limits is not None
+            or self._group_limits is not None
+        )
 
     def delete(self, handle: str, now_ms: int) -> Outcome[None]:
         """Deletes the message of the handle; does nothing for an older handle or a message gone
@@ -299,22 +316,24 @@ class QueueMachine(ABC):
         """The next messages that the running task would move, and where it would go on then.
 
         Changes nothing durable. What is not visible, and in a FIFO queue what is behind such a
-        message, is left out. Looks at TICK_STEPS_MAX numbers at the most.
+        message, is left out. Ends after BROWSE_STEPS_MAX numbers or MOVE_SLICE_BYTES of bodies.
         """
         task = self._moves.running
         assert task is not None, "no move task is running"
         self._release_due(now_ms, limits.TICK_STEPS_MAX)
         found: list[Movable] = []
         planned: set[int] = set()
-        number = max(task.cursor, self._purge.below)
-        last = min(task.below, number + limits.TICK_STEPS_MAX)
-        while number < last and len(found) < messages_max:
+        room_bytes = limits.MOVE_SLICE_BYTES
+        number = max(task.cursor, self._first_number())
+        last = min(task.below, number + limits.BROWSE_STEPS_MAX)
+        while number < last and len(found) < messages_max and room_bytes > 0:
             entry = self._entries.get(number)
             if entry and self._is_movable(entry, planned, now_ms):
                 planned.add(number)
                 found.append(Movable(number, MESSAGE_KEY | number, entry.record))
+                room_bytes -= SPILLED_BYTES if entry.record is None else len(entry.record)
             number += 1
-        return found, number
+        return found, min(number, task.below)
 
     def _is_movable(self, entry: Entry, planned: set[int], now_ms: int) -> bool:
         """Whether a move task may take this entry after the `planned` ones."""
@@ -509,6 +528,10 @@ class QueueMachine(ABC):
                 )
         if entry.group_id is not None:
             check_id("group_id", entry.group_id)
+        if entry.deduplication_id is not None:
+            if not self.is_fifo:
+                raise InvalidParameter("deduplication_id", "Is for FIFO queues only.")
+            check_id("deduplication_id", entry.deduplication_id)
         return body
 
     def _check_receive(self, request: ReceiveRequest) -> tuple[int, int]:
@@ -543,21 +566,6 @@ class QueueMachine(ABC):
             entry.trace_header,
             entry.group_id,
             deduplication_id,
-        )
-
-    def _parcel_record(self, parcel: Parcel, now_ms: int) -> MessageRecord:
-        return MessageRecord(
-            now_ms,
-            now_ms + self.spec.delay_ms,
-            self._ids.unique_id(),
-            parcel.body,
-            md5(parcel.body.encode(), usedforsecurity=False).digest(),
-            parcel.sender_id,
-            parcel.attributes,
-            parcel.attributes_md5,
-            parcel.trace_header,
-            parcel.group_id,
-            parcel.deduplication_id,
         )
 
     def _put_message(self, record: MessageRecord) -> Mutation:

@@ -28,6 +28,7 @@ from eventcore.queues.message import (
     SendEntry,
     SendResult,
     decode_message,
+    record_of_parcel,
 )
 from eventcore.queues.queue import QueueMachine
 from eventcore.queues.queue_spec import Chaos, QueueStatistics, ReceiveRequest
@@ -70,7 +71,7 @@ class StandardQueue(QueueMachine):
         """Takes what another machine delivers, as a new message. Never refuses: the sender has
         committed to it.
         """
-        record = self._parcel_record(parcel, now_ms)
+        record = record_of_parcel(parcel, self._ids.unique_id(), self.spec.delay_ms, now_ms)
         if self.spec.chaos is not None:
             record = self._made_late(record, self.spec.chaos)
         self._now_ms = now_ms

@@ -5,8 +5,9 @@ Rules of this file:
 - A handler that returns has its message deleted. One that raises has it made visible again: at once
   after `Retry` (or after its delay), else when its visibility timeout is over, so that the redrive
   policy counts and a fault that repeats does not spin. `Reject` dead-letters it now.
-- Messages of one group of a FIFO queue are handled one after the other, in their order. Behind one
-  that was not done, none of its group is begun: they go back, and come again after it.
+- From a FIFO queue messages are fetched one by one: the queue holds back what is behind one that is
+  in flight, so a group is handled in its order, and a fault makes only its own message count a
+  receive.
 - While a handler runs, its message is kept invisible by one heartbeat for all of the consumer's
   messages, up to AWS's 12 hours from the receive; then the message is free to others, and the
   handler's result is ignored.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, final
 
 import anyio
@@ -97,6 +98,7 @@ class Consumer:
         self._slot_free = anyio.Event()
         self._fetching: anyio.CancelScope | None = None
         self._is_stopping = False
+        self._fetch_max = 1 if queue.is_fifo else limits.RECEIVE_MESSAGES_MAX
 
     async def run(self) -> None:
         """Handles messages until `stop` or cancellation; both drain first, `drain_ms` at most."""
@@ -142,7 +144,7 @@ class Consumer:
                 continue
             try:
                 messages = await self.queue.receive(
-                    messages_max=min(free, limits.RECEIVE_MESSAGES_MAX), wait_ms=FETCH_WAIT_MS
+                    messages_max=min(free, self._fetch_max), wait_ms=FETCH_WAIT_MS
                 )
             except BrokerClosed:
                 return
@@ -156,8 +158,7 @@ class Consumer:
             for message in messages:
                 self._running[message.receipt_handle] = message
                 self._kept[message.receipt_handle] = None
-            for batch in _in_order(messages):
-                handlers.start_soon(self._handle_in_order, batch)
+                handlers.start_soon(self._handle, message)
 
     async def _drain(self, handlers: anyio.abc.TaskGroup) -> None:
         with anyio.move_on_after(self._drain_ms / 1000, shield=True):
@@ -168,37 +169,13 @@ class Consumer:
             log.warning("drain_timeout", queue=self.queue.name, handlers=len(self._running))
         handlers.cancel_scope.cancel()
 
-    async def _handle_in_order(self, messages: list[Message]) -> None:
-        """Handles one after the other until one is not done; the others go back."""
-        waiting = messages
-        try:
-            is_done = True
-            while waiting and is_done and not (self._is_stopping and waiting is not messages):
-                message, *waiting = waiting
-                is_done = await self._handle(message)
-        finally:
-            if waiting:
-                with anyio.CancelScope(shield=True):
-                    for message in waiting:
-                        await self._give_back(message)
-
-    async def _give_back(self, message: Message) -> None:
-        self._kept.pop(message.receipt_handle, None)
-        try:
-            await self._settle(message.release, 0)
-        finally:
-            self._running.pop(message.receipt_handle, None)
-            self._slot_free.set()
-
-    async def _handle(self, message: Message) -> bool:
-        """Whether the message is done with: the next one of its group may be handled."""
+    async def _handle(self, message: Message) -> None:
         try:
             await self._call(message)
         except Retry as retry:
             await self._settle(message.release, retry.delay_ms)
         except Reject:
             await self._settle(message.reject)
-            return True
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 await self._settle(message.release, 0)
@@ -207,11 +184,9 @@ class Consumer:
             log.exception("handler_failed", queue=self.queue.name, receives=message.receives)
         else:
             await self._settle(message.delete)
-            return True
         finally:
             self._running.pop(message.receipt_handle, None)
             self._slot_free.set()
-        return False
 
     async def _call(self, message: Message) -> None:
         try:
@@ -258,16 +233,6 @@ class Consumer:
                 continue
             for failure in failures:
                 log.warning("visibility_not_extended", queue=self.queue.name, error=str(failure))
-
-
-def _in_order(messages: list[Message]) -> Iterable[list[Message]]:
-    """What is handled one after the other: a FIFO queue's messages by group, others alone."""
-    if not messages or messages[0].sequence_number is None:
-        return [[message] for message in messages]
-    groups: dict[str | None, list[Message]] = {}
-    for message in messages:
-        groups.setdefault(message.group_id, []).append(message)
-    return groups.values()
 
 
 def _is_coroutine_function(handler: Handler) -> bool:

@@ -320,6 +320,8 @@ class Engine:
         redrive = spec.redrive
         if redrive is None or redrive == queue.spec.redrive:
             return
+        if redrive.target_arn.split(":")[2:3] != ["sqs"]:
+            raise InvalidParameter("redrive", "Must be the ARN of a queue.", redrive.target_arn)
         target = self._machines.get(redrive.target_arn)
         if redrive.target_arn.endswith(FIFO_SUFFIX) != queue.is_fifo:
             raise InvalidParameter(
@@ -357,6 +359,13 @@ class Engine:
         if queue.is_limited:
             self.host.look(queue)
             queue.admit(action, self.host.now_ms)
+
+    def admit_group(self, queue: QueueMachine, group_id: str | None) -> None:
+        """Counts a call that sends to a message group, once per call and group, before it does
+        anything. Raises LimitExceeded; see QueueMachine.admit_group.
+        """
+        if group_id is not None and queue.is_limited:
+            queue.admit_group(group_id, self.host.now_ms)
 
     def send(self, queue: QueueMachine, entry: SendEntry) -> SendResult:
         """Sends one message; see StandardQueue.send, FifoQueue.send."""

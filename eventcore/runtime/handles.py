@@ -22,7 +22,7 @@ from eventcore.attributes import (
     md5_of_attributes,
 )
 from eventcore.codec import encode_json, json_decoder
-from eventcore.errors import EventcoreError, InvalidParameter
+from eventcore.errors import EventcoreError, InvalidParameter, LimitExceeded
 from eventcore.ids import format_uuid
 from eventcore.limits import (
     MESSAGE_ATTRIBUTES_MAX,
@@ -38,7 +38,7 @@ from eventcore.queues.queue_spec import (
     ReceiveRequest,
     RedrivePolicy,
 )
-from eventcore.runtime.engine import BrowsedMessage, Engine, ReceivedMessage
+from eventcore.runtime.engine import FIFO_SUFFIX, BrowsedMessage, Engine, ReceivedMessage
 
 __all__ = ["Attributes", "Message", "OutgoingMessage", "Queue"]
 
@@ -176,6 +176,11 @@ class Queue:
         return f"<Queue {self.arn}>"
 
     @property
+    def is_fifo(self) -> bool:
+        """Whether it is a FIFO queue, by its name."""
+        return self.name.endswith(FIFO_SUFFIX)
+
+    @property
     def spec(self) -> QueueSpec:
         """The queue's settings. Raises NotFound when it was deleted."""
         return self._engine.queue(self.arn).spec
@@ -212,7 +217,9 @@ class Queue:
             else _entry(body, delay_ms, attributes, group_id, deduplication_id)
         )
         queue = engine.queue(self.arn)
-        engine.admit(queue, "send")
+        if queue.is_limited:
+            engine.admit(queue, "send")
+            engine.admit_group(queue, group_id)
         result = engine.send(queue, entry)
         barrier = engine.barrier()
         if barrier is not None:
@@ -264,6 +271,8 @@ class Queue:
         for entry in entries:
             queue.check_send(entry)
         engine.admit(queue, "send")
+        for sent_to in dict.fromkeys(entry.group_id for entry in entries):
+            engine.admit_group(queue, sent_to)
         results = [engine.send(queue, entry) for entry in entries]
         await self._durable()
         return [format_uuid(result.id) for result in results]
@@ -290,8 +299,13 @@ class Queue:
         queue = engine.queue(self.arn)
         request = ReceiveRequest(messages_max, visibility_timeout_ms, attempt_id=attempt_id)
         engine.admit(queue, "receive")
-        received = engine.receive(queue, request)
         wait_ms = queue.spec.wait_ms if wait_ms is None else wait_ms
+        try:
+            received = engine.receive(queue, request)
+        except LimitExceeded:
+            if not wait_ms:
+                raise
+            received = []  # too many are in flight: a long poll waits, as on AWS
         if not received and wait_ms:
             received = await self._wait(request, wait_ms)
         elif (barrier := engine.barrier()) is not None:
@@ -456,6 +470,9 @@ class Queue:
             changes["redrive"] = _redrive(
                 changes.pop("dead_letter"), changes.pop("receives_max", RECEIVES_MAX_DEFAULT)
             )
+        for name in ("attributes", "tags"):
+            if isinstance(changes.get(name), dict):
+                changes[name] = dict(changes[name])  # the caller may change his own
         self._engine.begin()
         queue = self._engine.queue(self.arn)
         try:

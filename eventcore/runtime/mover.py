@@ -19,6 +19,7 @@ from eventcore.outcome import Machine, Outcome, Parcel
 from eventcore.queues.message import MessageRecord, decode_message
 from eventcore.queues.move_task import Movable, MoveTask, open_task_handle
 from eventcore.queues.queue import QueueMachine
+from eventcore.queues.queue_spec import check_int
 from eventcore.runtime.telemetry import logger_of
 from eventcore.runtime.timers import Timers
 
@@ -95,6 +96,8 @@ class Mover:
         self, source: QueueMachine, destination_arn: str | None, per_second: int | None
     ) -> None:
         rate_max = limits.MOVE_TASK_MESSAGES_PER_S_MAX
+        if per_second is not None:
+            check_int("per_second", per_second)
         if per_second is not None and not 1 <= per_second <= rate_max:
             raise InvalidParameter(
                 "per_second", f"Must be between 1 and {rate_max}, if provided.", per_second

@@ -81,17 +81,17 @@ class Looks:
             look.refuse(service_unavailable("Too many looks are waiting for their turn."))
 
     def _leave(self, look: _RunningLook) -> None:
-        """Lets the next one in. Those that gave up in line are passed over when they come up."""
+        """Lets the next one in. One that gives up in line makes room in it."""
         if not look.is_in:
+            if look in self._waiting:
+                self._waiting.remove(look)
             return
         self._running -= 1
-        while self._waiting:
+        if self._waiting:
             following = self._waiting.popleft()
-            if not following.is_over:
-                self._running += 1
-                following.is_in = True
-                asyncio.get_running_loop().call_soon(following.advance)
-                return
+            self._running += 1
+            following.is_in = True
+            asyncio.get_running_loop().call_soon(following.advance)
 
 
 @final

@@ -4,9 +4,11 @@ and how long a quiet group waits.
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import reject, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from eventcore import limits
 from eventcore.outcome import Mutation, Outcome
@@ -19,11 +21,12 @@ from tests.property.fair_model import FairModel, ModelMessage, Undecided
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:q"
 START_MS = 1_700_000_000_000
-TIMEOUT_MS = 5_000
 NEVER_NOISY = 1e9
-IN_FLIGHT_MIN = 3
-SHARE = 0.3
+IN_FLIGHT_MIN = 2
+SHARE = 0.25
 GROUPS = "abcd"
+KINDS = ["send"] * 5 + ["receive"] * 8 + ["wait"] * 3 + ["delete"] * 3 + ["change"] * 2
+KINDS += ["fail", "look", "purge", "restart"]
 
 
 class FairQueueMachine(RuleBasedStateMachine):
@@ -33,9 +36,10 @@ class FairQueueMachine(RuleBasedStateMachine):
     none of them, or time does not make a group noisy.
     """
 
-    @initialize(is_mixed=st.booleans())
-    def start(self, is_mixed: bool) -> None:
+    @initialize(is_mixed=st.booleans(), timeout_ms=st.sampled_from([5_000, 5_000, 120_000]))
+    def start(self, is_mixed: bool, timeout_ms: int) -> None:
         self.is_mixed = is_mixed
+        self.timeout_ms = timeout_ms
         self.old = limits.NOISY_IN_FLIGHT_MIN, limits.NOISY_SHARE, fairness.USE_MIN
         use_min = NEVER_NOISY if is_mixed else 0.5
         self.set_limits(IN_FLIGHT_MIN, SHARE, use_min)
@@ -46,7 +50,7 @@ class FairQueueMachine(RuleBasedStateMachine):
         self.waits: dict[str, int] = {}
         self.bodies = 0
         self.queue = self.new_queue()
-        spec = QueueSpec(visibility_timeout_ms=TIMEOUT_MS)
+        spec = QueueSpec(visibility_timeout_ms=timeout_ms)
         self.stage(self.queue.configure(spec, self.now_ms))
 
     def set_limits(self, in_flight_min: int, share: float, use_min: float) -> None:
@@ -67,10 +71,36 @@ class FairQueueMachine(RuleBasedStateMachine):
             for key in [k for k in self.rows if trim.first_key <= k <= trim.last_key]:
                 del self.rows[key]
 
-    @rule(
-        groups=st.lists(st.sampled_from([*"aaaaabcd", None]), min_size=1, max_size=6),
-        delay_ms=st.sampled_from([0, 0, 0, 2_000]),
-    )
+    @rule(kind=st.sampled_from(KINDS), seed=st.integers(0, 1 << 32))
+    def step(self, kind: str, seed: int) -> None:
+        """One kind of rule among weighted ones, so that none is left out of a run."""
+        chance = random.Random(seed)
+        match kind:
+            case "send":
+                groups = chance.choices([*"aaaabbcd", None], k=chance.randint(1, 15))
+                self.send(groups, chance.choice([0, 0, 0, 2_000]))
+            case "receive":
+                for count in chance.choices([1, 1, 2, 3, 8], k=chance.randint(1, 4)):
+                    self.receive(count)
+            case "wait":
+                self.wait(chance.choice([1, 700, 2_000, 5_000, 20_000, 60_000]))
+            case "fail":
+                self.fail_again_and_again(chance.randint(1, 4))
+            case "delete" | "change" if not self.received():
+                self.send(["a", "a", "b"], 0)
+            case "delete":
+                for message in chance.sample(self.received(), min(len(self.received()), 5)):
+                    self.delete(message)
+            case "change":
+                timeout_ms = chance.choice([0, 0, self.timeout_ms])
+                self.change_visibility(chance.choice(self.received()), timeout_ms)
+            case "look":
+                self.statistics_are_the_models()
+            case "purge":
+                self.purge()
+            case _:
+                self.restart()
+
     def send(self, groups: list[str | None], delay_ms: int) -> None:
         for group in groups:
             self.bodies += 1
@@ -81,7 +111,6 @@ class FairQueueMachine(RuleBasedStateMachine):
             message = ModelMessage(number, entry.body, group)
             self.model.send(message, self.now_ms + delay_ms, self.now_ms)
 
-    @rule(count=st.integers(1, 10))
     def receive(self, count: int) -> None:
         outcome = self.queue.receive(ReceiveRequest(count), self.now_ms)
         self.stage(outcome)
@@ -97,7 +126,7 @@ class FairQueueMachine(RuleBasedStateMachine):
             assert given, "a message was left"
             found = given.pop(0)
             assert decode_message(found.record or b"").body == message.body
-            self.model.give(message, self.now_ms + TIMEOUT_MS, self.now_ms)
+            self.model.give(message, self.now_ms + self.timeout_ms, self.now_ms)
             message.handle = found.receipt_handle
             assert found.receives == message.receives
             self.note_waits(message.group)
@@ -116,30 +145,25 @@ class FairQueueMachine(RuleBasedStateMachine):
     def received(self) -> list[ModelMessage]:
         return [m for m in self.model.messages.values() if m.handle]
 
-    @precondition(lambda self: self.received())
-    @rule(data=st.data())
-    def delete(self, data: st.DataObject) -> None:
-        message = data.draw(st.sampled_from(self.received()))
+    def delete(self, message: ModelMessage) -> None:
         self.stage(self.queue.delete(message.handle, self.now_ms))
         self.model.delete(message, self.now_ms)
 
-    @precondition(lambda self: self.received())
-    @rule()
-    def delete_all_received(self) -> None:
-        for message in self.received():
-            self.stage(self.queue.delete(message.handle, self.now_ms))
-            self.model.delete(message, self.now_ms)
-
-    @precondition(lambda self: self.received())
-    @rule(data=st.data(), timeout_ms=st.sampled_from([0, TIMEOUT_MS]))
-    def change_visibility(self, data: st.DataObject, timeout_ms: int) -> None:
-        message = data.draw(st.sampled_from(self.received()))
+    def change_visibility(self, message: ModelMessage, timeout_ms: int) -> None:
         outcome = self.queue.change_visibility(message.handle, timeout_ms, self.now_ms)
         self.stage(outcome)
         self.model.hide(message, self.now_ms + timeout_ms, self.now_ms)
         self.model.release(self.now_ms)
 
-    @rule(step_ms=st.sampled_from([1, 700, 2_000, 5_000, 20_000, 60_000]))
+    def fail_again_and_again(self, count: int) -> None:
+        """The message that is next is received and given back."""
+        for _ in range(count):
+            before = {m.number: m.handle for m in self.received()}
+            self.receive(1)
+            for message in self.received():
+                if before.get(message.number) != message.handle:
+                    self.change_visibility(message, 0)
+
     def wait(self, step_ms: int) -> None:
         """Every deadline on the way is met, as a host does."""
         end_ms = self.now_ms + step_ms
@@ -149,24 +173,23 @@ class FairQueueMachine(RuleBasedStateMachine):
             self.model.release(self.now_ms)
         self.now_ms = end_ms
 
-    @rule()
     def purge(self) -> None:
         self.stage(self.queue.purge(self.now_ms))
         self.model.purge()
         self.waits.clear()
 
-    @rule()
     def restart(self) -> None:
         self.queue = self.new_queue()
         for key in sorted(self.rows):
             self.queue.apply(Mutation(key, self.rows[key]))
         self.stage(self.queue.tick(self.now_ms, 1_000))
         self.model.restart(self.now_ms)
-        for group in self.queue._fairness.groups.values():
+        found = self.queue._fairness  # its averages begin with the first look
+        found.observe(len(self.queue._in_flight), self.now_ms)
+        for group in found.groups.values():
             group.use.settle(group.in_flight, self.now_ms)
         self.waits.clear()
 
-    @rule()
     def statistics_are_the_models(self) -> None:
         found = self.queue.statistics(self.now_ms)
         places = [m.place for m in self.model.messages.values()]
@@ -193,7 +216,7 @@ class FairQueueMachine(RuleBasedStateMachine):
         if not hasattr(self, "queue"):
             return
         left = sorted(m.body for m in self.model.messages.values())
-        self.now_ms += 10 * TIMEOUT_MS
+        self.now_ms += 10 * self.timeout_ms
         while self.queue.next_deadline() is not None:
             deadline_ms = self.queue.next_deadline()
             if deadline_ms is None or deadline_ms > self.now_ms:
@@ -207,4 +230,4 @@ class FairQueueMachine(RuleBasedStateMachine):
 
 
 TestFairQueue = FairQueueMachine.TestCase
-TestFairQueue.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestFairQueue.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -7,11 +7,12 @@ known too, but for those with a message at their front that failed often.
 
 from __future__ import annotations
 
+import random
 from itertools import groupby
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from eventcore.codec import encode_record
 from eventcore.errors import InvalidParameter
@@ -31,12 +32,13 @@ from tests.property.fifo_model import Attempt, Model, ModelMessage, Taken
 ARN = "arn:aws:sqs:us-east-1:000000000000:q.fifo"
 START_MS = 1_700_000_000_000
 HOURS_12_MS = 43_200_000
-GROUPS = st.sampled_from("aaab")
-IDS = st.sampled_from([None, None, None, "1", "2"])
-RETENTIONS_MS = st.sampled_from([60_000, 600_000])
-COUNTS = st.sampled_from([1, 1, 2, 3, 5, 10])
-DELAYS_MS = st.sampled_from([0, 0, 0, 1_000, 4_000])
-RECEIVES_MAX = st.sampled_from([None, None, 1, 2, 4])
+DELAYS_MS = [0, 0, 0, 1_000, 20_000]
+RECEIVES_MAX = [None, None, 1, 2, 4]
+RETENTIONS_MS = [60_000, 600_000]
+COUNTS = [1, 1, 2, 3, 5, 10]
+KINDS = ["send"] * 6 + ["receive"] * 5 + ["receive in other ways", "receive again"] * 2
+KINDS += ["delete"] * 4 + ["give back"] * 3 + ["wait", "wait for an end"] * 2
+KINDS += ["change", "reject", "configure", "look", "look", "rare", "rare"]
 
 
 def durable_state(queue: FifoQueue) -> dict[int, tuple[object, ...]]:
@@ -52,10 +54,10 @@ class FifoQueueMachine(RuleBasedStateMachine):
 
     @initialize(
         memory_bytes=st.sampled_from([0, 400, 1 << 20]),
-        delay_ms=DELAYS_MS,
-        receives_max=RECEIVES_MAX,
+        delay_ms=st.sampled_from(DELAYS_MS),
+        receives_max=st.sampled_from(RECEIVES_MAX),
         is_per_group=st.booleans(),
-        retention_ms=RETENTIONS_MS,
+        retention_ms=st.sampled_from(RETENTIONS_MS),
     )
     def start(
         self,
@@ -122,10 +124,69 @@ class FifoQueueMachine(RuleBasedStateMachine):
 
     # Sending
 
-    @rule(messages=st.lists(st.tuples(GROUPS, IDS), min_size=1, max_size=6))
-    def send_some(self, messages: list[tuple[str, str | None]]) -> None:
-        for group, deduplication_id in messages:
-            self.send(group, deduplication_id)
+    @rule(kind=st.sampled_from(KINDS), seed=st.integers(0, 1 << 32))
+    def step(self, kind: str, seed: int) -> None:
+        """One kind of rule among weighted ones, so that none is left out of a run."""
+        chance = random.Random(seed)
+        match kind:
+            case "send":
+                for _ in range(chance.randint(1, 6)):
+                    self.send(chance.choice("aaab"), chance.choice([None, None, None, "1", "2"]))
+            case "receive":
+                self.receive(chance.choice(COUNTS), None, None, True)
+            case "receive in other ways":
+                timeout_ms = chance.choice([None, 0, 1, 2_000, 30_000, HOURS_12_MS])
+                self.receive(chance.choice(COUNTS), timeout_ms, None, chance.random() < 0.7)
+            case "receive again":
+                timeout_ms = chance.choice([None, 2_000, HOURS_12_MS])
+                self.receive(chance.choice(COUNTS), timeout_ms, chance.choice("xxy"), True)
+            case "wait":
+                self.now_ms += chance.choice(
+                    [1, 999, 2_000, 5_000, 5_000, 29_000, 240_000, 300_000]
+                )
+            case "wait for an end" if ends := self.model.boundaries():
+                self.now_ms = max(self.now_ms, chance.choice(ends) - chance.choice([0, 0, 1]))
+            case "look":
+                self.the_queue_shows_the_model(chance.random() < 0.5)
+            case "configure":
+                self.configure(chance)
+            case "rare":
+                self.something_rare(chance)
+            case _:
+                self.settle_expired()
+                if any(m.handle for m in self.model.messages):
+                    self.use_handles(kind, chance)
+
+    def use_handles(self, kind: str, chance: random.Random) -> None:
+        received = [m for m in self.model.messages if m.handle]
+        match kind:
+            case "delete":
+                for message in chance.sample(received, min(len(received), chance.randint(1, 5))):
+                    self.delete(message)
+            case "give back":
+                self.change_visibility(chance.choice(received), 0)
+            case "change":
+                timeout_ms = chance.choice([0, 1, 10_000, HOURS_12_MS])
+                self.change_visibility(chance.choice(received), timeout_ms)
+            case _:
+                self.reject(chance.choice(received), chance.random() < 0.5)
+
+    def something_rare(self, chance: random.Random) -> None:
+        match chance.choice(["purge", "restart", "pause", "dead letter", "move", "move", "tick"]):
+            case "purge":
+                self.purge()
+            case "restart":
+                self.restart()
+            case "pause":
+                self.now_ms += 302_000
+                self.tick_all()
+                self.restart()
+            case "move":
+                self.move(chance.randint(1, 5))
+            case "tick":
+                self.stage(self.queue.tick(self.now_ms, chance.choice([1, 3, 1_000])))
+            case _:
+                self.dead_letter_arrives(chance.choice("aaab"), chance.randint(1, 5))
 
     def send(self, group: str, deduplication_id: str | None) -> None:
         body = self.next_body()
@@ -171,26 +232,6 @@ class FifoQueueMachine(RuleBasedStateMachine):
         self.put(body, group, None, bytes(16), outcome).receives = receives
 
     # Receiving
-
-    @rule(count=COUNTS)
-    def receive_plainly(self, count: int) -> None:
-        self.receive(count, None, None, True)
-
-    @rule(
-        count=COUNTS,
-        timeout_ms=st.sampled_from([None, None, 0, 1, 2_000, 30_000, HOURS_12_MS]),
-        is_reachable=st.sampled_from([True, True, True, False]),
-    )
-    def receive_in_other_ways(self, count: int, timeout_ms: int | None, is_reachable: bool) -> None:
-        self.receive(count, timeout_ms, None, is_reachable)
-
-    @rule(
-        count=COUNTS,
-        timeout_ms=st.sampled_from([None, 2_000, HOURS_12_MS]),
-        attempt_id=st.sampled_from("xxy"),
-    )
-    def receive_again(self, count: int, timeout_ms: int | None, attempt_id: str) -> None:
-        self.receive(count, timeout_ms, attempt_id, True)
 
     def receive(
         self, count: int, timeout_ms: int | None, attempt_id: str | None, is_reachable: bool
@@ -280,61 +321,34 @@ class FifoQueueMachine(RuleBasedStateMachine):
 
     # With a handle
 
-    def choose_received(self, data: st.DataObject) -> tuple[ModelMessage, bool]:
-        """A message that was received, and whether its handle counts still."""
-        received = [m for m in self.model.messages if m.handle]
-        message = data.draw(st.sampled_from(received))
-        return message, message.visible_ms > self.now_ms
+    def is_open(self, message: ModelMessage) -> bool:
+        """Whether the handle counts still."""
+        return message.visible_ms > self.now_ms
 
-    @precondition(lambda self: any(m.handle for m in self.model.messages))
-    @rule(data=st.data(), count=st.sampled_from([1, 1, 3, 10]))
-    def delete_some(self, data: st.DataObject, count: int) -> None:
-        for _ in range(min(count, sum(bool(m.handle) for m in self.model.messages))):
-            self.delete(data)
-
-    def delete(self, data: st.DataObject) -> None:
-        message, is_open = self.choose_received(data)
+    def delete(self, message: ModelMessage) -> None:
         assert message.handle is not None
         try:
             outcome = self.queue.delete(message.handle, self.now_ms)
         except InvalidParameter:
-            assert not is_open, "refused while the message was invisible"
+            assert not self.is_open(message), "refused while the message was invisible"
         else:
-            is_expired = message.sent_ms + self.model.retention_ms <= self.now_ms
-            assert is_open or is_expired, "deleted after its visibility timeout"
+            assert self.is_open(message), "deleted after its visibility timeout"
             self.model.messages.remove(message)
             self.stage(outcome)
 
-    @precondition(lambda self: any(m.handle for m in self.model.messages))
-    @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
-        self.change_visibility(data, 0)
-
-    @precondition(lambda self: any(m.handle for m in self.model.messages))
-    @rule(data=st.data(), timeout_ms=st.sampled_from([0, 1, 10_000, HOURS_12_MS]))
-    def change_visibility(self, data: st.DataObject, timeout_ms: int) -> None:
-        self.settle_expired()
-        if not any(m.handle for m in self.model.messages):
-            return
-        message, is_open = self.choose_received(data)
+    def change_visibility(self, message: ModelMessage, timeout_ms: int) -> None:
         is_in_time = self.now_ms + timeout_ms - message.received_ms <= HOURS_12_MS
         assert message.handle is not None
         try:
             outcome = self.queue.change_visibility(message.handle, timeout_ms, self.now_ms)
         except InvalidParameter:
-            assert not (is_open and is_in_time)
+            assert not (self.is_open(message) and is_in_time)
         else:
-            assert is_open and is_in_time
+            assert self.is_open(message) and is_in_time
             message.visible_ms = self.now_ms + timeout_ms
             self.stage(outcome)
 
-    @precondition(lambda self: any(m.handle for m in self.model.messages))
-    @rule(data=st.data(), is_reachable=st.booleans())
-    def reject(self, data: st.DataObject, is_reachable: bool) -> None:
-        self.settle_expired()
-        if not any(m.handle for m in self.model.messages):
-            return
-        message, _ = self.choose_received(data)
+    def reject(self, message: ModelMessage, is_reachable: bool) -> None:
         assert message.handle is not None
         outcome = self.queue.reject(message.handle, is_reachable)
         assert outcome.value is (is_reachable and self.model.receives_max is not None)
@@ -342,58 +356,16 @@ class FifoQueueMachine(RuleBasedStateMachine):
         self.model.messages.remove(message)
         self.stage(outcome)
 
-    # Time and settings
+    # Settings and what is rare
 
-    @rule(step_ms=st.sampled_from([1, 999, 2_000, 5_000, 5_000, 29_000, 240_000, 300_000]))
-    def wait(self, step_ms: int) -> None:
-        self.now_ms += step_ms
-
-    @precondition(lambda self: self.model.boundaries())
-    @rule(data=st.data(), early_ms=st.sampled_from([0, 0, 1]))
-    def wait_until_something_is_over(self, data: st.DataObject, early_ms: int) -> None:
-        """To the millisecond."""
-        end_ms = data.draw(st.sampled_from(self.model.boundaries()))
-        self.now_ms = max(self.now_ms, end_ms - early_ms)
-
-    @rule(limit=st.sampled_from([1, 3, 1_000]))
-    def tick_once(self, limit: int) -> None:
-        self.stage(self.queue.tick(self.now_ms, limit))
-
-    @rule(
-        kind=st.sampled_from(["purge", "restart", "restart", "dead_letter_arrives", "move"]),
-        group=GROUPS,
-        count=st.integers(1, 5),
-    )
-    def something_rare(self, kind: str, group: str, count: int) -> None:
-        match kind:
-            case "purge":
-                self.purge()
-            case "restart":
-                self.restart()
-            case "move":
-                self.move(count)
-            case _:
-                self.dead_letter_arrives(group, count)
-
-    @rule(
-        delay_ms=DELAYS_MS,
-        receives_max=RECEIVES_MAX,
-        is_per_group=st.booleans(),
-        retention_ms=RETENTIONS_MS,
-        timeout_ms=st.sampled_from([0, 5_000]),
-    )
-    def configure(
-        self,
-        delay_ms: int,
-        receives_max: int | None,
-        is_per_group: bool,
-        retention_ms: int,
-        timeout_ms: int,
-    ) -> None:
+    def configure(self, chance: random.Random) -> None:
         self.settle_expired()
         model = self.model
-        model.delay_ms, model.retention_ms, model.timeout_ms = delay_ms, retention_ms, timeout_ms
-        model.receives_max, model.is_per_group = receives_max, is_per_group
+        model.delay_ms = chance.choice(DELAYS_MS)
+        model.retention_ms = chance.choice(RETENTIONS_MS)
+        model.timeout_ms = chance.choice([0, 5_000])
+        model.receives_max = chance.choice(RECEIVES_MAX)
+        model.is_per_group = chance.random() < 0.5
         self.stage(self.queue.configure(self.spec(), self.now_ms))
 
     def purge(self) -> None:
@@ -438,7 +410,6 @@ class FifoQueueMachine(RuleBasedStateMachine):
         if hasattr(self, "queue"):
             self.queue.check()
 
-    @rule(is_ticked=st.booleans())
     def the_queue_shows_the_model(self, is_ticked: bool) -> None:
         self.counts_are_the_models(is_ticked)
         self.a_look_shows_the_model()
@@ -484,4 +455,4 @@ class FifoQueueMachine(RuleBasedStateMachine):
 
 
 TestFifoQueue = FifoQueueMachine.TestCase
-TestFifoQueue.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+TestFifoQueue.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

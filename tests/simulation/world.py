@@ -459,6 +459,9 @@ class World:
         """
         if not self.engine.is_ready:
             return []
+        if not self._was_ready:
+            self._was_ready = True
+            self._reloaded()
         places, dead = self._find_places(), []
         for body, place in places.items():
             old = self.places.get(body, place)
@@ -493,19 +496,15 @@ class World:
         for queue in self._queues():
             queue.check()
         self.engine._directory.check()
-        contents = self._contents()
-        if not self._was_ready:
-            self._was_ready = True
-            self._reloaded(contents)
         self._moved()
-        self.ledger.compare(contents, self.clock.now_ms())
+        self.ledger.compare(self._contents(), self.clock.now_ms())
         if self.engine.host.has_reached(self.engine.host.mark()) and self.store.pending is None:
             self.ledger.durable()
             self._compare_with_rows()
 
-    def _reloaded(self, contents: dict[str, str]) -> None:
+    def _reloaded(self) -> None:
         """Moves that nobody had seen are there now, and others are undone."""
-        self.ledger.reloaded(contents)
+        self.ledger.reloaded(self._contents())
         before, self.places = self.places, self._find_places()
         for body, place in self.places.items():
             record = self.ledger.records[body]

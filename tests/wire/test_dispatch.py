@@ -386,12 +386,17 @@ async def test_answers_and_errors_leave_when_what_they_tell_is_durable():
         different = call("CreateQueue", QueueName="orders", Attributes={"DelaySeconds": "1"})
         sent = call("SendMessage", QueueUrl="orders", MessageBody="a")
         read = call("ReceiveMessage", QueueUrl="orders")
-        unrelated = call("GetQueueUrl")
+        refused = call("SetQueueAttributes", QueueUrl="orders", Attributes={"DelaySeconds": "x"})
+        failed = call(
+            "ChangeMessageVisibilityBatch",
+            QueueUrl="orders",
+            Entries=[{"Id": "1", "ReceiptHandle": "x", "VisibilityTimeout": 0}],
+        )
         await asyncio.sleep(0)
-        assert unrelated.replies, "an error that tells nothing of the state does not wait"
-        assert not any(r.replies for r in (created, different, sent, read))
+        every = (created, different, sent, read, refused, failed)
+        assert not any(replies.replies for replies in every)
         store.release()
-        assert [r.replies[0][0] for r in (created, different, sent, read)] == [200, 400, 200, 200]
+        assert [replies.replies[0][0] for replies in every] == [200, 400, 200, 200, 400, 200]
 
 
 async def test_a_failed_commit_is_unavailable():

@@ -18,7 +18,7 @@ from eventcore.queues.queue_spec import QueueSpec, RedrivePolicy
 from eventcore.queues.standard import StandardQueue
 from tests.unit.queues.driver import DEAD_ARN, MINUTE_MS, START_MS, Driver
 
-HALF_LIFE_MS = fairness.HALF_LIFE_MS
+HALF_LIFE_MS = 30_000
 
 
 def send(driver: Driver, group: str | None, count: int, first: int = 0) -> None:
@@ -127,12 +127,11 @@ def test_a_malformed_group_is_refused():
     assert driver.counts() == (0, 0, 0)
 
 
-def test_a_standard_queue_keeps_a_deduplication_id_and_takes_no_notice_of_it():
+def test_a_standard_queue_takes_no_deduplication_id():
     driver = Driver()
-    driver.send("x", "x", group="a", id="1")
-    records = [driver.record(message) for message in driver.receive()]
-    assert [record.deduplication_id for record in records] == ["1", "1"]
-    assert [record.group_id for record in records] == ["a", "a"]
+    with pytest.raises(InvalidParameter, match="deduplication_id"):
+        driver.send("x", group="a", id="1")
+    assert driver.receive() == []
 
 
 # Noisy by messages in flight

@@ -9,6 +9,7 @@ import pytest
 from eventcore import limits
 from eventcore.codec import decode_json
 from eventcore.errors import InvalidParameter, NotFound
+from eventcore.limits import BROWSE_STEPS_MAX
 from eventcore.queues.message import decode_message
 from eventcore.queues.move_task import (
     CANCELLED,
@@ -275,15 +276,16 @@ def test_after_a_restart_it_goes_on_where_it_was(driver, steps):
 
 
 def test_a_step_looks_at_a_bounded_count_of_numbers(driver):
-    driver.send("a")
-    driver.queue._next_number = 5_000
-    driver.send("b")
+    driver.send("in flight")
+    driver.receive(1)
+    driver.queue._next_number = 5 * BROWSE_STEPS_MAX
+    driver.send("b", group="other")
     start(driver)
     steps = []
     while driver.queue.is_moving:
         steps.append(step(driver))
-    assert [body for moved in steps for body in moved] == ["a", "b"]
-    assert len(steps) == 6, "TICK_STEPS_MAX numbers each"
+    assert [body for moved in steps for body in moved] == ["b"]
+    assert len(steps) == 6, "BROWSE_STEPS_MAX numbers each"
 
 
 def test_spilled_bodies_are_left_to_the_caller():

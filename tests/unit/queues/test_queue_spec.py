@@ -120,7 +120,10 @@ def test_a_redrive_policy_counts_up_to_a_thousand(receives_max):
         QueueSpec(redrive=RedrivePolicy(ARN, allowed)).validate()
 
 
-@pytest.mark.parametrize("redrive", ["x", ARN, RedrivePolicy(5, 1), RedriveAllow()])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "redrive",
+    ["x", ARN, RedrivePolicy(5, 1), RedriveAllow()],  # type: ignore[arg-type]
+)
 def test_a_redrive_policy_is_one(redrive):
     assert fault(redrive=redrive) == "redrive"
 

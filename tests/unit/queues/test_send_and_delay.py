@@ -30,12 +30,12 @@ def test_a_send_answers_with_id_and_md5_of_the_body():
 
 def test_everything_that_was_sent_with_a_message_comes_with_it():
     driver = Driver()
-    entry = SendEntry("body", None, b"attributes", b"digest", "AIDA", "Root=1", "group", "dedup")
+    entry = SendEntry("body", None, b"attributes", b"digest", "AIDA", "Root=1", "group")
     driver.take(driver.queue.send(entry, START_MS))
     record = driver.record(driver.receive()[0])
     assert (record.attributes, record.attributes_md5) == (b"attributes", b"digest")
     assert (record.sender_id, record.trace_header) == ("AIDA", "Root=1")
-    assert (record.group_id, record.deduplication_id) == ("group", "dedup")
+    assert (record.group_id, record.deduplication_id) == ("group", None)
     assert (record.sent_ms, record.dead_letter_source) == (START_MS, None)
 
 
