@@ -9,16 +9,20 @@ before it, if any; what it answers and changes stands below it, indented:
 
 Times are 500ms, 5s, 3min, 12h, 4d. Commands:
 
-    create QUEUE [SETTING=VALUE...]      settings: visibility delay retention dead receives
+    create QUEUE [SETTING=VALUE...]      settings: visibility delay retention dead receives; a FIFO
+                                         queue's: scope=queue|messageGroup
     configure QUEUE [SETTING=VALUE...]   all settings anew
-    send QUEUE BODY... [delay=TIME]
-    receive QUEUE [count=N] [timeout=TIME]
+    send QUEUE BODY... [delay=TIME] [group=GROUP] [id=ID]
+    receive QUEUE [count=N] [timeout=TIME] [attempt=ID]
     poll QUEUE [wait=TIME] [count=N] [timeout=TIME]
     delete QUEUE BODY#N                  with the handle of the message's receive N
     change QUEUE BODY#N TIME
     reject QUEUE BODY#N
     purge QUEUE
     drop QUEUE                           deletes the queue
+    move QUEUE [to=QUEUE] [rate=N]       starts a message move task
+    stop QUEUE                           cancels the queue's latest move task
+    tasks QUEUE                          lists its move tasks, newest first
     rule NAME PATTERN QUEUE...           on the default bus; targets get the event's detail
     event SOURCE DETAIL                  puts an event
     hold                                 commits wait from now on
@@ -45,8 +49,8 @@ from eventcore.buses.event import EventEntry
 from eventcore.buses.rule import Target
 from eventcore.errors import EventcoreError
 from eventcore.queues.message import SendEntry
+from eventcore.queues.queue import QueueMachine
 from eventcore.queues.queue_spec import QueueSpec, ReceiveRequest, RedrivePolicy
-from eventcore.queues.standard import StandardQueue
 from eventcore.runtime.engine import Engine, ReceivedMessage
 from tests.unit.runtime.rig import PREFIX, EngineRig, turn
 
@@ -111,6 +115,7 @@ class _Player:
         self.command = ""
         self._handles: dict[str, str] = {}
         self._counts: dict[str, tuple[int, int, int]] = {}
+        self._tasks_of: dict[str, str] = {}
         self._is_holding = False
 
     async def run(self, line: str) -> list[str]:
@@ -147,7 +152,7 @@ class _Player:
             return ["(no requests are taken)"]
         counts = {}
         for arn, machine in sorted(self.rig.engine._machines.items()):
-            if isinstance(machine, StandardQueue):
+            if isinstance(machine, QueueMachine):
                 machine.check()
                 found = machine.statistics(self.rig.clock.now_ms())
                 counts[arn.removeprefix(PREFIX)] = found.visible, found.in_flight, found.delayed
@@ -179,18 +184,51 @@ class _Player:
     # Commands
 
     async def _create(self, name: str, **settings: str) -> None:
-        self._request(lambda e: e.create_queue(PREFIX + name, _spec(settings)))
+        self._request(lambda e: e.create_queue(PREFIX + name, _spec(name, settings)))
 
     async def _configure(self, name: str, **settings: str) -> None:
-        self._request(lambda e: e.set_queue_spec(e.queue(PREFIX + name), _spec(settings)))
+        self._request(lambda e: e.set_queue_spec(e.queue(PREFIX + name), _spec(name, settings)))
 
-    async def _send(self, name: str, *bodies: str, delay: str | None = None) -> None:
+    async def _send(
+        self,
+        name: str,
+        *bodies: str,
+        delay: str | None = None,
+        group: str | None = None,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
         def call(engine: Engine) -> None:
+            queue = engine.queue(PREFIX + name)
             for body in bodies:
-                entry = SendEntry(body, None if delay is None else _ms(delay))
-                engine.send(engine.queue(PREFIX + name), entry)
+                key = id or (body if queue.is_fifo else None)
+                delay_ms = None if delay is None else _ms(delay)
+                entry = SendEntry(body, delay_ms, group_id=group, deduplication_id=key)
+                engine.send(queue, entry)
 
         self._request(call)
+
+    async def _move(self, name: str, to: str | None = None, rate: str | None = None) -> None:
+        arn = None if to is None else PREFIX + to
+        per_second = None if rate is None else int(rate)
+
+        def show(handle: str) -> list[str]:
+            self._tasks_of[name] = handle
+            return ["ok"]
+
+        self._request(lambda e: e.start_move(e.queue(PREFIX + name), arn, per_second), show)
+
+    async def _stop(self, name: str) -> None:
+        handle = self._tasks_of.get(name, "")
+        self._request(lambda e: e.cancel_move(handle), lambda moved: [f"after {moved}"])
+
+    async def _tasks(self, name: str) -> None:
+        self._request(
+            lambda e: e.list_moves(e.queue(PREFIX + name), 10),
+            lambda tasks: (
+                [f"{t.status} {t.moved} of {t.to_move} {t.failure}".strip() for t in tasks]
+                or ["(nothing)"]
+            ),
+        )
 
     async def _receive(self, name: str, count: str = "10", **options: str) -> None:
         request = _receive_request(count, **options)
@@ -271,13 +309,21 @@ def _ms(text: str) -> int:
     return int(number) * UNITS_MS[text[len(number) :] or "ms"]
 
 
-def _spec(settings: dict[str, str]) -> QueueSpec:
+def _spec(name: str, settings: dict[str, str]) -> QueueSpec:
     given = {SETTINGS[name]: _ms(text) for name, text in settings.items() if name in SETTINGS}
     redrive = None
     if "dead" in settings:
         redrive = RedrivePolicy(PREFIX + settings["dead"], int(settings.get("receives", "1")))
-    return QueueSpec(**given, redrive=redrive)  # type: ignore[arg-type]
+    return QueueSpec(
+        **given,  # type: ignore[arg-type]
+        redrive=redrive,
+        is_fifo=name.endswith(".fifo"),
+        deduplication_scope=settings.get("scope", "queue"),
+    )
 
 
-def _receive_request(count: str, timeout: str | None = None) -> ReceiveRequest:
-    return ReceiveRequest(int(count), None if timeout is None else _ms(timeout))
+def _receive_request(
+    count: str, timeout: str | None = None, attempt: str | None = None
+) -> ReceiveRequest:
+    timeout_ms = None if timeout is None else _ms(timeout)
+    return ReceiveRequest(int(count), timeout_ms, attempt_id=attempt)
