@@ -179,6 +179,7 @@ def read_trace_header(given: Mapping[str, MessageAttributeValue]) -> str | None:
         )
     if not value.string_value:
         raise missing_parameter(f"MessageSystemAttributes.{TRACE_HEADER}.StringValue")
+    check_text(value.string_value)
     return value.string_value
 
 
@@ -216,7 +217,7 @@ class Selection:
 
     def __init__(self, system: frozenset[str], names: frozenset[str]) -> None:
         self.system = system
-        self.is_every = bool(names & {"All", ".*"})
+        self.is_every = bool(names & {"All", ".*", "*"})
         self.prefixes = tuple(name[:-1] for name in names if name.endswith(".*"))
         self.names = names
         self.is_empty = not system and not names

@@ -28,7 +28,7 @@ import msgspec
 
 from eventcore import limits
 from eventcore.errors import InvalidParameter, MissingParameter
-from eventcore.ids import IdSource
+from eventcore.ids import IdSource, format_uuid
 from eventcore.outcome import Mutation, Outcome, Parcel, Transfer, Trim, put_row, row_key
 from eventcore.queues.attempts import Attempts
 from eventcore.queues.deadlines import NEVER
@@ -194,8 +194,8 @@ class FifoQueue(QueueMachine):
             old,
             sent_ms=now_ms,
             available_ms=now_ms,
-            deduplication_id=old.id.hex(),
-            group_id=old.group_id or old.id.hex(),
+            deduplication_id=format_uuid(old.id),
+            group_id=old.group_id or format_uuid(old.id),
             dead_letter_source=transfer.source_arn,
             receives=transfer.receives,
             first_received_ms=transfer.first_received_ms,

@@ -285,6 +285,11 @@ def _check_texts(name: str, texts: object) -> None:
         type(text) is not str for pair in texts.items() for text in pair
     ):
         raise InvalidParameter(name, "Must be a dict of str to str.", texts)
+    for text in (text for pair in texts.items() for text in pair):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidParameter(name, "Invalid characters found: lone surrogates.") from error
 
 
 def _in_range(name: str, value: int, lowest: int, highest: int) -> None:

@@ -286,8 +286,9 @@ class Engine:
         spec.validate()
         queue = self._new_queue(arn)
         self._check_spec(queue, spec)
+        outcome = queue.configure(spec, self.host.now_ms)  # first: it may refuse
         self.add_resource(QUEUE, arn, queue)
-        self.host.run(queue, queue.configure(spec, self.host.now_ms))
+        self.host.run(queue, outcome)
         return queue
 
     def delete_queue(self, arn: str) -> None:

@@ -220,3 +220,23 @@ async def test_a_quota_is_switched_by_name():
         with pytest.raises(LimitExceeded, match="fifo_calls_per_s"):
             await queue.send("c", group_id="g")
         assert len(await queue.receive(messages_max=10)) == 2
+
+
+async def test_a_queue_that_is_refused_leaves_its_name_free(broker):
+    with pytest.raises(InvalidParameter):
+        await broker.create_queue("orders", tags={"a": "\ud800"})
+    assert await broker.list_queues() == []
+    queue = await broker.create_queue("orders")
+    await queue.send("tea")
+    assert [m.body for m in await queue.receive()] == ["tea"]
+
+
+async def test_what_could_not_be_read_back_is_refused(broker):
+    dead = await broker.create_queue("dead")
+    queue = await broker.create_queue("orders", dead_letter=dead)
+    for rate in (1.5, True, 0, 501):
+        with pytest.raises(InvalidParameter, match="per_second"):
+            await dead.start_move(per_second=rate)
+    with pytest.raises(InvalidParameter, match="deduplication_id"):
+        await queue.send("tea", deduplication_id="1")
+    assert await dead.moves() == []

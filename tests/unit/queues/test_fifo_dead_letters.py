@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pytest
 
+from eventcore.ids import format_uuid
 from eventcore.queues.queue_spec import QueueSpec, RedrivePolicy
 from tests.unit.queues.driver import (
     FIFO_ARN,
@@ -118,7 +119,7 @@ def test_two_messages_of_one_deduplication_id_are_both_kept():
     messages = target.receive()
     records = [target.record(m) for m in messages]
     assert [r.body for r in records] == ["first", "second"]
-    assert [r.deduplication_id for r in records] == [r.id.hex() for r in records]
+    assert [r.deduplication_id for r in records] == [format_uuid(r.id) for r in records]
 
 
 def test_the_id_counts_no_longer_where_it_was_sent_to_the_dead_letter_queue():
