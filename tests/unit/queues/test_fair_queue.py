@@ -190,12 +190,14 @@ def test_a_noisy_group_becomes_quiet_when_its_messages_are_deleted():
     driver = Driver()
     handles = occupied(driver, "a", 40)
     send(driver, "a", 3, first=40)
+    send(driver, "b", 1)
+    assert driver.bodies(1) == ["b0"]
     assert noisy(driver) == ["a"]
     for handle in handles:
         driver.delete(handle)
     assert noisy(driver) == []
-    send(driver, "b", 3)
-    assert driver.bodies() == ["a40", "b0", "a41", "b1", "a42", "b2"]
+    send(driver, "b", 3, first=1)
+    assert driver.bodies() == ["b1", "a40", "b2", "a41", "b3", "a42"]
 
 
 def test_a_noisy_group_becomes_quiet_when_its_messages_are_visible_again():
@@ -253,17 +255,17 @@ def test_a_group_with_a_tenth_of_the_consumers_time_is_quiet():
 
 
 def test_time_of_messages_without_a_group_counts_as_consumers_time():
-    """A group with one message in flight among a hundred others is quiet."""
+    """A group with three messages in flight among a hundred others is quiet."""
     driver = Driver()
-    send(driver, "a", 1)
-    driver.receive(1, 10 * MINUTE_MS)
+    handles = occupied(driver, "a", 3)
     send(driver, None, 100)
     for _ in range(10):
         driver.after(100).receive(10, 10 * MINUTE_MS)
     driver.after(MINUTE_MS)
-    send(driver, "a", 2, first=1)
+    driver.delete(handles[0])
+    send(driver, "a", 2, first=3)
     send(driver, "b", 1)
-    assert driver.bodies() == ["a1", "b0", "a2"]
+    assert driver.bodies() == ["a3", "b0", "a4"]
 
 
 def test_a_slow_group_becomes_quiet_with_time():
@@ -280,6 +282,20 @@ def test_a_slow_group_becomes_quiet_with_time():
         assert list(found) == order
         for handle in found.values():
             driver.delete(handle)
+
+
+@pytest.mark.parametrize(("passed_ms", "order"), [(59_000, ["b0", "a4"]), (61_000, ["a4", "b0"])])
+def test_consumers_time_counts_half_after_thirty_seconds(passed_ms, order):
+    """Four consumers for long; a minute later it is one, and less than one is no matter."""
+    driver = Driver()
+    handles = occupied(driver, "a", 4)
+    driver.after(9 * MINUTE_MS)
+    for handle in handles:
+        driver.delete(handle)
+    driver.after(passed_ms)
+    send(driver, "a", 1, first=4)
+    send(driver, "b", 1)
+    assert driver.bodies() == order
 
 
 def test_the_time_of_a_group_is_remembered_while_it_has_no_messages():
