@@ -183,6 +183,7 @@ class FairQueueMachine(RuleBasedStateMachine):
         for key in sorted(self.rows):
             self.queue.apply(Mutation(key, self.rows[key]))
         self.stage(self.queue.tick(self.now_ms, 1_000))
+        self.model.next_number = self.queue._next_number  # of the messages that are left
         self.model.restart(self.now_ms)
         found = self.queue._fairness  # its averages begin with the first look
         found.observe(len(self.queue._in_flight), self.now_ms)
