@@ -46,11 +46,15 @@ def record_decoder(record_type: type[T]) -> Callable[[bytes], T]:
     return msgspec.msgpack.Decoder(record_type).decode
 
 
-def json_decoder(struct_type: type[T]) -> Callable[[bytes | str], T]:
+def json_decoder(
+    struct_type: type[T], float_hook: Callable[[str], Any] | None = None
+) -> Callable[[bytes | str], T]:
     """The decoder for JSON texts of one struct type; unknown members are ignored. Raises
     msgspec.ValidationError.
+
+    `float_hook` reads the numbers with a fraction or an exponent, where no type is asked for.
     """
-    return msgspec.json.Decoder(struct_type).decode
+    return msgspec.json.Decoder(struct_type, float_hook=float_hook).decode
 
 
 def decode_json(text: bytes | str) -> Any:

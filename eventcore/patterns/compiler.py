@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Final
 
-from eventcore.codec import decode_json
 from eventcore.errors import UnsupportedOperation
+from eventcore.patterns.addresses import ipv6_of
 from eventcore.patterns.conditions import (
     Address,
     AnythingBut,
@@ -31,8 +30,8 @@ from eventcore.patterns.conditions import (
     Range,
     Suffix,
     ValueTest,
-    address_of,
 )
+from eventcore.patterns.numbers import CanonicalNumber, NumberText, double_of
 from eventcore.patterns.pattern import Pattern
 from eventcore.patterns.tokens import NAME, NUMBER, STRING, TokenReader
 
@@ -171,7 +170,7 @@ def _read_condition(reader: TokenReader, path: str) -> Condition:
 
 def _read_value(reader: TokenReader, kind: str) -> ValueTest:
     if kind == STRING:
-        address = address_of(reader.text)
+        address = ipv6_of(reader.text)
         return Exact(reader.text) if address is None else Address(address)
     if kind == NUMBER:
         return Exact(_number(reader.text))
@@ -361,23 +360,15 @@ _LITERALS: Final = {"true": True, "false": False, "null": None}
 # -- numbers -------------------------------------------------------------------------------------
 
 
-def _number(text: str) -> int | float:
-    """The number as an event's number would be read, so that both compare alike."""
-    try:
-        number: int | float = decode_json(text)
-    except ValueError:
-        return math.copysign(math.inf, -1 if text.startswith("-") else 1)
-    return number
+def _number(text: str) -> CanonicalNumber:
+    number = double_of(text)
+    return NumberText(text) if number is None else number
 
 
 def _double(reader: TokenReader, text: str) -> float:
     """The number as a double. Raises InvalidPattern if that is another number."""
-    number = float(text)
-    try:
-        is_same = math.isfinite(number) and Decimal(text) == Decimal(repr(number))
-    except ArithmeticError:
-        is_same = False
-    if not is_same:
+    number = double_of(text)
+    if number is None:
         raise reader.error(f"Cannot compare number : {text}")
     return number
 

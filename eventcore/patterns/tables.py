@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable
 from typing import Final, final
 
+from eventcore.patterns.addresses import ipv6_of
 from eventcore.patterns.conditions import (
     Address,
     AnythingBut,
@@ -23,9 +24,10 @@ from eventcore.patterns.conditions import (
     Range,
     Suffix,
     ValueTest,
-    address_of,
     as_double,
+    is_number,
 )
+from eventcore.patterns.numbers import canonical_number
 
 __all__ = ["MaskTable", "RangeTable", "ValueTables", "without"]
 
@@ -183,8 +185,8 @@ class ValueTables:
             return self._get_string(value)
         if value is None or isinstance(value, bool):
             return self._literals.get(value)
-        assert isinstance(value, (int, float)), "an event holds JSON values only"
-        mask = self._numbers.get(value)
+        assert is_number(value), "an event holds JSON values only"
+        mask = self._numbers.get(canonical_number(value))
         if self._ranges:
             number = as_double(value)
             if number is not None:
@@ -241,7 +243,7 @@ class ValueTables:
                 # A start below 0 gives a slice shorter than `length`: no key of this table.
                 mask |= table.get(value[size - length :])
         if self._addresses:
-            address = address_of(value)
+            address = ipv6_of(value)
             if address is not None:
                 mask |= self._addresses.get(address)
         return mask
