@@ -54,10 +54,10 @@ def is_number(value: object) -> bool:
 def as_double(value: object) -> float | None:
     """The number as a double, or None if it is no number or not comparable."""
     if value.__class__ is float:
-        return value  # type: ignore[return-value]  # the class says it
+        return value
     if value.__class__ is not int:
         return None
-    number = canonical_number(value)  # type: ignore[arg-type]  # the class says it
+    number = canonical_number(value)
     return None if isinstance(number, NumberText) else number
 
 

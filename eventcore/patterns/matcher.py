@@ -1,19 +1,20 @@
 """All rules at once: which of them match an event.
 
 Each branch of each rule's pattern (one, unless it has `$or`) owns a slot: one bit in every mask.
-Matching starts with all slots and takes out, path by path, those whose condition fails; what is
-left has matched. A path costs a look-up and two operations on integers of one bit per slot,
-whatever the number of rules that name it. So the cost of an event grows with the number of distinct
-paths, hardly with the number of rules, and no code runs per rule. Rules:
+Every path that some rule names is asked once which slots its value fails; the slots that fail
+nowhere have matched. No code runs per rule. So the cost of an event grows with the number of
+distinct paths, and hardly with the number of rules. docs/decisions/0008-compiled-paths.md and
+0005-matcher.md say why. Rules:
 
 - Only paths that some rule names are looked at. The answer does not depend on the order of `add`
-  and `remove`.
-- The masks decide exactly, with two exceptions that are verified rule by rule by
-  `eventcore.patterns.evaluation`: a branch with several conditions (or one for absence) inside one
-  event's arrays of objects, for which the masks are necessary but not sufficient, and a condition
-  that `is_decided_by_index` excludes.
-- Not for concurrent use; everything is synchronous. Memory is bounded by the rules and by the memos
-  (`path_tree`).
+  and `remove`, nor on the events before.
+- The masks decide exactly, but for what `Doubt` and `is_decided_by_index` name: these slots are
+  verified one by one by `eventcore.patterns.evaluation`.
+- A change is seen by the next match and rebuilds nothing but the touched look-ups. The code for the
+  set of paths (`eventcore.patterns.event_reader`) is made again when that set has held for
+  QUIET_EVENTS events; until then events are read the general way, with the same answers.
+- Not for concurrent use; everything is synchronous. Memory is bounded by the rules and by
+  `path_index.MEMO_BYTES_MAX`.
 """
 
 from __future__ import annotations
@@ -21,24 +22,20 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import Final, final
 
-from eventcore.codec import decode_json
-from eventcore.patterns.dotted import nest_dotted_keys
+import msgspec
+
 from eventcore.patterns.evaluation import holds
-from eventcore.patterns.path_tree import PathIndex, PathNode, is_decided_by_index
+from eventcore.patterns.event_reader import EventReader, build_reader
+from eventcore.patterns.masks import slots_in, without
+from eventcore.patterns.numbers import decode_event
+from eventcore.patterns.path_index import MemoBudget, is_decided_by_index
+from eventcore.patterns.path_tree import Doubt, PathTree
 from eventcore.patterns.pattern import Branch, Pattern
-from eventcore.patterns.tables import without
 
-__all__ = ["Matcher"]
+__all__ = ["QUIET_EVENTS", "Matcher"]
 
-_FEW: Final = 64
-"""Up to so many slots are read from a mask bit by bit; beyond, a text of it is faster."""
-
-
-class _Absent:
-    """The class of `_ABSENT`, which stands for a key that an object does not have."""
-
-
-_ABSENT: Final = _Absent()
+QUIET_EVENTS: Final = 32
+"""Events after the last change of the set of paths, before code is made for it."""
 
 
 @final
@@ -49,7 +46,6 @@ class Matcher:
     """
 
     def __init__(self) -> None:
-        self._root = PathNode()
         self._slots_of_rule: dict[int, list[int]] = {}
         # By slot: its rule and its branch. Free slots keep their last rule and have no branch.
         self._rules: list[int] = []
@@ -57,7 +53,13 @@ class Matcher:
         self._free: list[int] = []
         self._used = 0
         self._undecided = 0
-        self._array_paths = _ArrayPaths()
+        self._has_alternatives = False
+        self._budget = MemoBudget()
+        self._doubt = Doubt()
+        self._tree = PathTree(self._budget, self._doubt)
+        self._reader: EventReader | None = None
+        self._version_read = self._tree.version
+        self._quiet_events = 0
 
     def __len__(self) -> int:
         return len(self._slots_of_rule)
@@ -66,38 +68,54 @@ class Matcher:
         """Adds a rule, whose number must not be in use. It costs what its values cost."""
         assert rule not in self._slots_of_rule, f"rule {rule} is there already"
         self._slots_of_rule[rule] = [self._add_branch(rule, branch) for branch in pattern.branches]
+        self._has_alternatives |= len(pattern.branches) > 1
+        self._see_paths()
 
     def remove(self, rule: int) -> None:
         """Removes a rule, which must be there."""
         for slot in self._slots_of_rule.pop(rule):
             self._remove_branch(slot)
+        self._see_paths()
+
+    def match_json(self, event: bytes | str) -> list[int]:
+        """The numbers of the rules that match, ascending. `event` is the JSON text of the whole
+        envelope.
+
+        Raises ValueError if it is not a JSON object. Bytes that no rule asks about are not checked
+        to be UTF-8.
+        """
+        read = self._reader
+        if read is None:
+            return self._match_any_shape(event)
+        try:
+            failed = read(event)
+        except (AttributeError, TypeError, RecursionError, msgspec.DecodeError):
+            return self._match_any_shape(event)
+        self._budget.events += 1
+        alive = self._used ^ failed
+        if alive & (self._undecided | self._doubt.slots):
+            alive = self._verified(alive, _object_of(event))
+        self._doubt.slots = 0
+        return self._rules_of(alive) if alive else []
 
     def match(self, event: dict[str, object]) -> list[int]:
-        """The numbers of the rules that match, ascending.
+        """As `match_json`, for plain values as from `numbers.decode_event`."""
+        self._budget.events += 1
+        self._doubt.slots = 0
+        alive = self._used ^ self._tree.root.failed_below(event)
+        if alive & (self._undecided | self._doubt.slots):
+            alive = self._verified(alive, event)
+        self._doubt.slots = 0
+        return self._rules_of(alive) if alive else []
 
-        `event` is the whole envelope, plain values as `codec.decode_json` returns them.
-        """
-        if self._root.is_stale:
-            self._root.refresh()
-        arrays = self._array_paths
-        arrays.clear()
-        alive = _surviving(self._root, event, self._used, arrays)
-        doubtful = alive & (self._undecided | arrays.doubtful)
-        if doubtful:
-            alive ^= self._refuted(doubtful, event)
-        if not alive:
-            return []
-        rules = self._rules
-        matched = [rules[slot] for slot in _slots_in(alive)]
-        # Several branches of one rule may hold.
-        return sorted(set(matched))
+    # -- rules -----------------------------------------------------------------------------------
 
-    def match_json(self, event: bytes) -> list[int]:
-        """`match` for an event as JSON text. Raises ValueError if it is not a JSON object."""
-        fields = decode_json(event)
-        if not isinstance(fields, dict):
-            raise ValueError("an event is a JSON object")  # noqa: TRY004 - the input is bad
-        return self.match(fields)
+    def _see_paths(self) -> None:
+        """Drops the code for a set of paths that is not the present one."""
+        if self._version_read != self._tree.version:
+            self._version_read = self._tree.version
+            self._reader = None
+            self._quiet_events = 0
 
     def _add_branch(self, rule: int, branch: Branch) -> int:
         if self._free:
@@ -110,7 +128,7 @@ class Matcher:
             self._branches.append(branch)
         self._used |= 1 << slot
         for condition in branch:
-            self._root.add(condition, slot)
+            self._tree.add(condition, slot)
             if not is_decided_by_index(condition):
                 self._undecided |= 1 << slot
         return slot
@@ -119,136 +137,44 @@ class Matcher:
         branch = self._branches[slot]
         assert branch is not None, "a rule's slots are in use"
         for condition in branch:
-            self._root.discard(condition, slot)
+            self._tree.discard(condition, slot)
         self._branches[slot] = None
-        self._used &= ~(1 << slot)
-        self._undecided &= ~(1 << slot)
+        self._used = without(self._used, 1 << slot)
+        self._undecided = without(self._undecided, 1 << slot)
         # The lowest free slot is taken first: masks are as long as the highest used one.
         heappush(self._free, slot)
 
-    def _refuted(self, doubtful: int, event: dict[str, object]) -> int:
-        """Those of the doubtful slots whose branch does not hold."""
-        refuted = 0
-        for slot in _slots_in(doubtful):
+    # -- events ----------------------------------------------------------------------------------
+
+    def _match_any_shape(self, event: bytes | str) -> list[int]:
+        fields = _object_of(event)
+        is_news = self._tree.root.learn(fields)
+        self._quiet_events += 1
+        if self._quiet_events == QUIET_EVENTS or (is_news and self._reader is not None):
+            self._reader = build_reader(self._tree.root)
+        return self.match(fields)
+
+    def _verified(self, alive: int, event: dict[str, object]) -> int:
+        """`alive` without the undecided slots whose branch does not hold."""
+        for slot in slots_in(alive & (self._undecided | self._doubt.slots)):
             branch = self._branches[slot]
             assert branch is not None, "only slots in use survive"
             if not holds(branch, event):
-                refuted |= 1 << slot
-        return refuted
+                alive ^= 1 << slot
+        return alive
+
+    def _rules_of(self, alive: int) -> list[int]:
+        rules = self._rules
+        numbers = [rules[slot] for slot in slots_in(alive)]
+        numbers.sort()
+        if self._has_alternatives:
+            # Several branches of one rule may hold.
+            return list(dict.fromkeys(numbers))
+        return numbers
 
 
-@final
-class _ArrayPaths:
-    """Of one event: the slots that its arrays of objects leave undecided."""
-
-    __slots__ = ("_once", "doubtful")
-
-    def __init__(self) -> None:
-        self._once = 0
-        self.doubtful = 0
-
-    def clear(self) -> None:
-        self._once = 0
-        self.doubtful = 0
-
-    def note(self, index: PathIndex) -> None:
-        """The path of `index` ran through such an array."""
-        self.doubtful |= index.absent | (self._once & index.mentions)
-        self._once |= index.mentions
-
-
-def _surviving(node: PathNode, fields: dict[str, object], alive: int, arrays: _ArrayPaths) -> int:
-    """The slots of `alive` whose conditions below `node` hold in `fields`."""
-    if node.spellings:
-        fields = nest_dotted_keys(fields, node.spellings)
-    for step, child in node.plan:
-        value = fields.get(step, _ABSENT)
-        if isinstance(value, dict):
-            if child.index is not None:
-                alive ^= alive & child.index.missing
-            if child.plan:
-                alive = _surviving(child, value, alive, arrays)
-        elif isinstance(value, list):
-            alive = _surviving_array(child, value, alive, arrays)
-        elif value is _ABSENT:
-            alive ^= alive & child.missing
-        else:
-            if child.index is not None:
-                alive ^= alive & child.index.failing(value)
-            if child.missing_below:
-                alive ^= alive & child.missing_below
-        if not alive:
-            return 0
-    return alive
-
-
-def _surviving_array(node: PathNode, items: list[object], alive: int, arrays: _ArrayPaths) -> int:
-    if not items:
-        return without(alive, node.missing)
-    for item in items:
-        if isinstance(item, (dict, list)):
-            return _surviving_objects(node, items, alive, arrays)
-    if node.index is not None:
-        alive ^= _failing_all(node.index, items, alive)
-    return without(alive, node.missing_below)
-
-
-def _surviving_objects(node: PathNode, items: list[object], alive: int, arrays: _ArrayPaths) -> int:
-    """Each path by itself, over all elements; `arrays` learns who needs more than that."""
-    leaves = _leaves_below(node, items)
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        waiting.extend(node.children.values())
-        index = node.index
-        if index is None or not alive & index.mentions:
-            continue
-        arrays.note(index)
-        # The chosen element may lack a field that others have.
-        failing = _failing_all(index, leaves.get(id(node), []), alive)
-        alive ^= without(failing, index.absent)
-    return alive
-
-
-def _failing_all(index: PathIndex, values: list[object], alive: int) -> int:
-    """The slots of `alive` whose condition accepts none of the values."""
-    failing = index.mentions & alive
-    for value in values:
-        failing &= index.failing(value)
-        if not failing:
-            break
-    return failing
-
-
-def _leaves_below(node: PathNode, items: list[object]) -> dict[int, list[object]]:
-    """The leaves of all paths at and below `node`, by id of the path's node."""
-    leaves: dict[int, list[object]] = {}
-    waiting: list[tuple[PathNode, object]] = [(node, items)]
-    while waiting:
-        node, value = waiting.pop()
-        if isinstance(value, list):
-            waiting.extend((node, item) for item in value)
-        elif isinstance(value, dict):
-            fields = nest_dotted_keys(value, node.spellings)
-            waiting.extend((child, fields[step]) for step, child in node.plan if step in fields)
-        elif node.index is not None:
-            leaves.setdefault(id(node), []).append(value)
-    return leaves
-
-
-def _slots_in(mask: int) -> list[int]:
-    """The numbers of the bits that are set, descending."""
-    slots: list[int] = []
-    if mask.bit_count() <= _FEW:
-        while mask:
-            slot = mask.bit_length() - 1
-            slots.append(slot)
-            mask ^= 1 << slot
-        return slots
-    bits = bin(mask)
-    last = len(bits) - 1
-    place = bits.find("1")
-    while place >= 0:
-        slots.append(last - place)
-        place = bits.find("1", place + 1)
-    return slots
+def _object_of(event: bytes | str) -> dict[str, object]:
+    fields = decode_event(event)
+    if not isinstance(fields, dict):
+        raise ValueError("an event is a JSON object")  # noqa: TRY004 - the input is bad
+    return fields

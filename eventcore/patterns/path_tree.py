@@ -1,212 +1,234 @@
 """The index over all conditions of all rules: a tree of the paths that they name.
 
-One PathNode per step; a node at which conditions end has a PathIndex. Rules:
+One PathNode per step; a node at which conditions end has a PathIndex. The question to a node is
+`failed(value)`: the slots with a condition at or below the node that fails if `value` is what
+the event has there. Rules:
 
-- A slot (see `eventcore.patterns.tables`) has at most one condition per path, and it is added and
+- A slot (`eventcore.patterns.masks`) has at most one condition per path, and it is added and
   discarded as a whole.
-- `missing` masks are kept up by every change, so an absent subtree is one look-up whatever is below
-  it.
-- What is derived from the set of nodes (`plan`, `spellings`) is rebuilt by `refresh` before the
-  next match.
+- The masks of a node are kept up by every change, so an absent subtree is one look-up whatever is
+  below it.
+- An array of objects satisfies the conditions below it if one of its objects satisfies them all:
+  the slots that fail in every object fail. Arrays that do not lie in each other never interfere, so
+  this is exact, with two exceptions that are noted in `Doubt` for exact evaluation: a condition
+  that absence satisfies, where the order of the paths decides, and a slot with conditions both at
+  and below a node whose array holds arrays. For these the answer is a necessary condition.
+- `value` is what `decode_event` gives, or a record of `eventcore.patterns.event_reader`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Final, final
+from collections.abc import Callable
+from typing import Any, Final, final
 
-from eventcore.patterns.conditions import AnythingBut, AnyValue, Condition, ValueTest
-from eventcore.patterns.tables import ValueTables, without
+from msgspec import UNSET
 
-__all__ = ["PathIndex", "PathNode", "is_decided_by_index"]
+from eventcore.patterns.conditions import Condition
+from eventcore.patterns.dotted import nest_dotted_keys
+from eventcore.patterns.masks import without
+from eventcore.patterns.path_index import MemoBudget, PathIndex
 
-MEMO_VALUES_MAX: Final = 4_096
-"""Values per path whose answer is kept."""
-MEMO_VALUE_CHARACTERS_MAX: Final = 256
-"""Longer strings are not kept."""
+__all__ = ["Doubt", "PathNode", "PathTree"]
 
-
-def is_decided_by_index(condition: Condition) -> bool:
-    """Whether PathIndex is exact: two anything-buts in one list would need a table each."""
-    return sum(isinstance(test, AnythingBut) for test in condition.tests) < 2
+LEARNED_ITEMS_MAX: Final = 64
+"""Items of an array that are looked at for their shape."""
 
 
 @final
-class PathIndex:
-    """The conditions on one path. `failing` is the question that matching asks of it."""
+class Doubt:
+    """Of one event: the slots that its arrays leave undecided."""
 
-    __slots__ = (
-        "_accepting", "_anything", "_but", "_is_memo_on", "_memo", "_memo_hits", "_refusing",
-        "absent", "mentions", "missing",
-    )  # fmt: skip
+    __slots__ = ("slots",)
 
     def __init__(self) -> None:
-        self.mentions = 0
-        """Slots with a condition here."""
-        self.absent = 0
-        """Those of them that absence satisfies."""
-        self.missing = 0
-        """Those of them that absence fails."""
-        self._anything = 0
-        self._but = 0
-        self._accepting = ValueTables()
-        self._refusing = ValueTables()
-        self._memo: dict[Hashable, int] = {}
-        self._memo_hits = 0
-        self._is_memo_on = True
-
-    def add(self, condition: Condition, slot: int) -> None:
-        """Enters the condition of a slot."""
-        bit = 1 << slot
-        self.mentions |= bit
-        if condition.may_be_absent:
-            self.absent |= bit
-        else:
-            self.missing |= bit
-        buts = [test for test in condition.tests if isinstance(test, AnythingBut)]
-        if len(buts) > 1 or any(isinstance(test, AnyValue) for test in condition.tests):
-            self._anything |= bit
-        elif buts:
-            self._but |= bit
-            self._refusing.add(_refused(buts[0]), slot)
-        self._accepting.add(condition.tests, slot)
-        self._forget()
-
-    def discard(self, condition: Condition, slot: int) -> None:
-        """Takes out what `add` entered."""
-        keep = ~(1 << slot)
-        if self._but & ~keep:
-            for test in condition.tests:
-                if isinstance(test, AnythingBut):
-                    self._refusing.discard(_refused(test), slot)
-        self.mentions &= keep
-        self.absent &= keep
-        self.missing &= keep
-        self._anything &= keep
-        self._but &= keep
-        self._accepting.discard(condition.tests, slot)
-        self._forget()
-
-    def failing(self, value: object) -> int:
-        """The slots whose condition does not accept the leaf `value`."""
-        if not self._is_memo_on:
-            return self._failing(value)
-        # To a dict, True is 1.
-        key: Hashable = (value,) if isinstance(value, bool) else value
-        failing = self._memo.get(key)
-        if failing is None:
-            failing = self._failing(value)
-            self._remember(key, failing)
-        else:
-            self._memo_hits += 1
-        return failing
-
-    def _failing(self, value: object) -> int:
-        accepting = self._anything | self._accepting.get(value)
-        if self._but:
-            accepting |= without(self._but, self._refusing.get(value))
-        return without(self.mentions, accepting)
-
-    def _remember(self, key: Hashable, failing: int) -> None:
-        """Keeps an answer, unless the memo filled up before it had helped as often (ids, times)."""
-        if isinstance(key, str) and len(key) > MEMO_VALUE_CHARACTERS_MAX:
-            return
-        if len(self._memo) >= MEMO_VALUES_MAX:
-            self._is_memo_on = self._memo_hits >= MEMO_VALUES_MAX
-            self._memo.clear()
-            self._memo_hits = 0
-            return
-        self._memo[key] = failing
-
-    def _forget(self) -> None:
-        self._memo.clear()
-        self._memo_hits = 0
-        self._is_memo_on = True
-
-
-def _refused(test: AnythingBut) -> tuple[ValueTest, ...]:
-    return test.refused
+        self.slots = 0
 
 
 @final
 class PathNode:
     """One step of the paths."""
 
-    __slots__ = ("children", "index", "is_stale", "missing", "missing_below", "plan", "spellings")
+    __slots__ = (
+        "_doubt", "absent", "below", "children", "index", "is_irregular", "missing",
+        "missing_below", "record_failed", "record_type", "spellings",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, doubt: Doubt) -> None:
         self.children: dict[str, PathNode] = {}
         self.index: PathIndex | None = None
         self.missing = 0
         """Slots that fail if nothing is here: a condition at or below this node needs a leaf."""
         self.missing_below = 0
         """Slots that fail if a leaf is here: a condition below this node needs one."""
-        self.plan: tuple[tuple[str, PathNode], ...] = ()
-        """The children in the order of matching: what sorts out many rules cheaply comes first."""
-        self.spellings: frozenset[str] = frozenset()
+        self.below = 0
+        """Slots with a condition below this node."""
+        self.absent = 0
+        """Slots with a condition at or below this node that absence satisfies."""
+        self.spellings: set[str] = set()
         """Dotted keys by which an object here goes down several steps at once."""
-        self.is_stale = True
+        self.is_irregular = False
+        """Whether an event had something else here than an object (or, at the end of a path, a
+        leaf); see `eventcore.patterns.event_reader`, which also sets the next two.
+        """
+        self.record_type: type | None = None
+        self.record_failed: Callable[[Any], int] = _no_record
+        self._doubt = doubt
+
+    def failed(self, value: object) -> int:
+        """The slots with a failing condition at or below this node. UNSET is an absent value."""
+        kind = value.__class__
+        if kind is dict:
+            failed = self.missing_here
+            return failed | self.failed_below(value) if self.children else failed  # type: ignore[arg-type]
+        if kind is list:
+            return self._failed_in_array(value)  # type: ignore[arg-type]
+        if kind is self.record_type:
+            return self.missing_here | self.record_failed(value)
+        if value is UNSET:
+            return self.missing
+        if self.index is None:
+            return self.missing_below
+        return self.missing_below | self.index.memo[value]
+
+    @property
+    def missing_here(self) -> int:
+        """The slots that fail if no leaf is right here."""
+        return 0 if self.index is None else self.index.missing
+
+    def failed_below(self, fields: dict[str, object]) -> int:
+        """The slots with a failing condition below this node, which has this object."""
+        if self.spellings:
+            fields = nest_dotted_keys(fields, self.spellings)
+        failed = 0
+        for step, child in self.children.items():
+            failed |= child.failed(fields.get(step, UNSET))
+        return failed
+
+    def learn(self, value: object) -> bool:
+        """Notes where the event does not have the usual shape. Whether that was news."""
+        kind = value.__class__
+        if kind is dict:
+            is_news = self._note_irregular(is_irregular=self.index is not None)
+            for step, child in self.children.items():
+                if step in value:  # type: ignore[operator]  # the class says it
+                    is_news |= child.learn(value[step])  # type: ignore[index]
+            return is_news
+        if kind is not list:
+            return self._note_irregular(is_irregular=bool(self.children))
+        is_news = self._note_irregular(is_irregular=True)
+        for item in value[:LEARNED_ITEMS_MAX]:  # type: ignore[index]  # the class says it
+            if item.__class__ is dict:
+                is_news |= self.learn(item)
+        return is_news
+
+    def _note_irregular(self, *, is_irregular: bool) -> bool:
+        if not is_irregular or self.is_irregular:
+            return False
+        self.is_irregular = True
+        return True
+
+    def _failed_in_array(self, items: list[object]) -> int:
+        self._doubt.slots |= self.absent
+        here, below = self.missing_here, self.missing_below
+        has_leaf = has_object = has_array = False
+        waiting = [items]
+        while waiting:
+            for item in waiting.pop():
+                kind = item.__class__
+                if kind is list:
+                    has_array = True
+                    waiting.append(item)  # type: ignore[arg-type]  # the class says it
+                elif kind is dict or kind is self.record_type:
+                    if not self.children:
+                        continue
+                    failed = (
+                        self.failed_below(item) if kind is dict else self.record_failed(item)  # type: ignore[arg-type]
+                    )
+                    below = below & failed if has_object else failed
+                    has_object = True
+                elif self.index is not None:
+                    failed = self.index.memo[item]
+                    here = here & failed if has_leaf else failed
+                    has_leaf = True
+        if has_array and self.index is not None:
+            self._doubt.slots |= self.index.mentions & self.below
+        return here | below
+
+
+def _is_bare(node: PathNode) -> bool:
+    return node.index is None and not node.children
+
+
+def _no_record(record: object) -> int:
+    raise AssertionError("a node without a record type is not asked about records")
+
+
+@final
+class PathTree:
+    """The tree, and its changes. `version` counts those that changed the set of nodes."""
+
+    __slots__ = ("_budget", "_doubt", "root", "version")
+
+    def __init__(self, budget: MemoBudget, doubt: Doubt) -> None:
+        self._budget = budget
+        self._doubt = doubt
+        self.root: Final = PathNode(doubt)
+        self.version = 0
 
     def add(self, condition: Condition, slot: int) -> None:
-        """Enters a condition of a slot; `self` is the root."""
-        needed = 0 if condition.may_be_absent else 1 << slot
-        node = self
+        """Enters a condition of a slot."""
+        bit = 1 << slot
+        needed = 0 if condition.may_be_absent else bit
+        trail = [self.root]
         for step in condition.steps:
-            if step not in node.children:
-                self._mark_stale(condition.steps)
-                node.children[step] = PathNode()
+            node = trail[-1]
             node.missing_below |= needed
             node.missing |= needed
-            node = node.children[step]
-        if node.index is None:
-            node.index = PathIndex()
-            self._mark_stale(condition.steps)
+            node.below |= bit
+            node.absent |= bit ^ needed
+            if step not in node.children:
+                self._grow(trail, condition.steps)
+            trail.append(node.children[step])
+        node = trail[-1]
         node.missing |= needed
+        node.absent |= bit ^ needed
+        if node.index is None:
+            node.index = PathIndex(self._budget)
+            self.version += 1
         node.index.add(condition, slot)
 
     def discard(self, condition: Condition, slot: int) -> None:
-        """Takes a condition out; a slot's are taken out together. `self` is the root."""
-        keep = ~(1 << slot)
-        trail = [self]
+        """Takes a condition out; a slot's are taken out together."""
+        bit = 1 << slot
+        trail = [self.root]
         for step in condition.steps:
             trail.append(trail[-1].children[step])
         for node in trail:
-            node.missing &= keep
-            node.missing_below &= keep
-        index = trail[-1].index
-        assert index is not None, "a condition that was added has an index"
-        index.discard(condition, slot)
-        if not index.mentions:
-            trail[-1].index = None
-            self._mark_stale(condition.steps)
-        for parent, step in zip(reversed(trail[:-1]), reversed(condition.steps), strict=True):
-            child = parent.children[step]
-            if child.index is not None or child.children:
-                break
-            del parent.children[step]
+            node.missing = without(node.missing, bit)
+            node.missing_below = without(node.missing_below, bit)
+            node.below = without(node.below, bit)
+            node.absent = without(node.absent, bit)
+        node = trail.pop()
+        assert node.index is not None, "a condition that was added has an index"
+        node.index.discard(condition, slot)
+        if node.index.mentions:
+            return
+        self._budget.leave(node.index)
+        node.index = None
+        self.version += 1
+        while trail and _is_bare(node):
+            self._prune(trail, condition.steps)
+            node = trail.pop()
 
-    def refresh(self) -> None:
-        """Makes `plan` and `spellings` of this node and those below it true again."""
-        spellings: set[str] = set()
-        for step, child in self.children.items():
-            if child.is_stale:
-                child.refresh()
-            spellings.update(f"{step}.{rest}" for rest in child.children)
-            spellings.update(f"{step}.{rest}" for rest in child.spellings)
-        self.spellings = frozenset(spellings)
-        self.plan = tuple(sorted(self.children.items(), key=_promise))
-        self.is_stale = False
+    def _grow(self, trail: list[PathNode], steps: tuple[str, ...]) -> None:
+        """Gives the last node of the trail the child that `steps` leads to."""
+        self.version += 1
+        trail[-1].children[steps[len(trail) - 1]] = PathNode(self._doubt)
+        for depth, node in enumerate(trail[:-1]):
+            node.spellings.add(".".join(steps[depth : len(trail)]))
 
-    def _mark_stale(self, steps: tuple[str, ...]) -> None:
-        node: PathNode | None = self
-        for step in (*steps, ""):
-            if node is None:
-                return
-            node.is_stale = True
-            node = node.children.get(step)
-
-
-def _promise(entry: tuple[str, PathNode]) -> tuple[bool, int]:
-    """Sort key of children: leaves before subtrees, then by the number of rules."""
-    _, child = entry
-    return bool(child.children), -child.missing.bit_count()
+    def _prune(self, trail: list[PathNode], steps: tuple[str, ...]) -> None:
+        """Undoes `_grow`."""
+        del trail[-1].children[steps[len(trail) - 1]]
+        for depth, node in enumerate(trail[:-1]):
+            node.spellings.discard(".".join(steps[depth : len(trail)]))

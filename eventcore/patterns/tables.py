@@ -1,249 +1,169 @@
-"""Look-up tables from an event's value to the conditions that accept it.
+"""From a leaf of an event to the slots whose tests accept it, by any kind of test but AnyValue and
+AnythingBut, which `eventcore.patterns.path_index` knows how to answer.
 
-A condition is known here by its *slot*, a small number; a set of slots is a *mask*, an int with one
-bit per slot. A table answers for one value with the mask of all slots that accept it, in a time
-that does not grow with the number of values it holds. The tables together give the answers of
-`ValueTest.accepts`.
-
-`add` and `discard` are called with the same arguments, once each per slot and test.
+The tables give the answers of `ValueTest.accepts`, for all slots at once and in a time that does
+not grow with their number. `add` and `discard` are called with the same arguments, once each per
+slot and condition.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable
 from typing import Final, final
 
-from eventcore.patterns.addresses import ipv6_of
 from eventcore.patterns.conditions import (
     Address,
     AnythingBut,
     AnyValue,
+    Cidr,
     Exact,
+    IgnoreCase,
     Prefix,
+    PrefixIgnoreCase,
     Range,
     Suffix,
+    SuffixIgnoreCase,
     ValueTest,
+    Wildcard,
     as_double,
     is_number,
 )
+from eventcore.patterns.masks import SlotTable
 from eventcore.patterns.numbers import canonical_number
+from eventcore.patterns.range_table import RangeTable
+from eventcore.patterns.text_tables import (
+    AddressTable,
+    AffixTable,
+    CidrTable,
+    FoldedAffixTable,
+    FoldedTable,
+    TextTable,
+    TextTest,
+    WildcardTable,
+)
 
-__all__ = ["MaskTable", "RangeTable", "ValueTables", "without"]
+__all__ = ["ValueTables"]
 
-_CUTS_PER_CHECKPOINT: Final = 8
-"""Memory against time: one mask is kept for, and a look-up reads, up to so many bounds."""
-
-
-def without(mask: int, other: int) -> int:
-    """`mask & ~other`, four times as fast for long masks: Python's `~` is a negative number."""
-    return mask ^ (mask & other)
-
-
-@final
-class MaskTable:
-    """Key -> mask. A key with one slot, the usual case, costs a small int and no mask."""
-
-    __slots__ = ("_masks", "_slots")
-
-    def __init__(self) -> None:
-        self._slots: dict[Hashable, int] = {}
-        self._masks: dict[Hashable, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._slots) + len(self._masks)
-
-    def get(self, key: Hashable) -> int:
-        """The mask of the slots of `key`, 0 if there are none."""
-        slot = self._slots.get(key)
-        if slot is not None:
-            return 1 << slot
-        return self._masks.get(key, 0)
-
-    def add(self, key: Hashable, slot: int) -> None:
-        """Gives `key` one slot more; adding twice is adding once."""
-        mask = self.get(key) | 1 << slot
-        if mask & (mask - 1):
-            self._slots.pop(key, None)
-            self._masks[key] = mask
-        else:
-            self._slots[key] = slot
-
-    def discard(self, key: Hashable, slot: int) -> None:
-        """Takes the slot from `key`, if it is there."""
-        if self._slots.get(key) == slot:
-            del self._slots[key]
-        mask = self._masks.pop(key, 0) & ~(1 << slot)
-        if mask & (mask - 1):
-            self._masks[key] = mask
-        elif mask:
-            self._slots[key] = mask.bit_length() - 1
-
-
-@final
-class RangeTable:
-    """Ranges of doubles per slot -> the slots with a range around a number.
-
-    A slot's ranges are joined until none overlap; then the number lies in one of them if and only
-    if an odd number of their bounds is not above it. So a look-up is the exclusive or of the slots
-    of all bounds up to the number: one bisection, one checkpoint, at most _CUTS_PER_CHECKPOINT
-    single bounds.
-    """
-
-    __slots__ = ("_checkpoints", "_cuts", "_slots")
-
-    def __init__(self) -> None:
-        self._cuts: list[float] = []
-        self._slots = MaskTable()
-        # [i] covers the cuts before i * _CUTS_PER_CHECKPOINT; built as far as was needed.
-        self._checkpoints: list[int] = [0]
-
-    def __len__(self) -> int:
-        return len(self._cuts)
-
-    def add(self, ranges: Iterable[Range], slot: int) -> None:
-        """Enters all ranges of a slot; a slot is entered once."""
-        for cut in _joined_bounds(ranges):
-            if not self._slots.get(cut):
-                self._insert(cut)
-            self._slots.add(cut, slot)
-            self._forget_from(cut)
-
-    def discard(self, ranges: Iterable[Range], slot: int) -> None:
-        """Takes out what `add` entered."""
-        for cut in _joined_bounds(ranges):
-            self._forget_from(cut)
-            self._slots.discard(cut, slot)
-            if not self._slots.get(cut):
-                del self._cuts[bisect_left(self._cuts, cut)]
-
-    def get(self, number: float) -> int:
-        """The mask of the slots with a range that holds `number`."""
-        position = bisect_right(self._cuts, number)
-        checkpoint = position // _CUTS_PER_CHECKPOINT
-        while len(self._checkpoints) <= checkpoint:
-            self._checkpoints.append(self._checkpoints[-1] ^ self._block(len(self._checkpoints)))
-        mask = self._checkpoints[checkpoint]
-        for cut in self._cuts[checkpoint * _CUTS_PER_CHECKPOINT : position]:
-            mask ^= self._slots.get(cut)
-        return mask
-
-    def _block(self, checkpoint: int) -> int:
-        mask = 0
-        end = checkpoint * _CUTS_PER_CHECKPOINT
-        for cut in self._cuts[end - _CUTS_PER_CHECKPOINT : end]:
-            mask ^= self._slots.get(cut)
-        return mask
-
-    def _insert(self, cut: float) -> None:
-        self._cuts.insert(bisect_left(self._cuts, cut), cut)
-
-    def _forget_from(self, cut: float) -> None:
-        valid = bisect_left(self._cuts, cut) // _CUTS_PER_CHECKPOINT + 1
-        del self._checkpoints[valid:]
-
-
-def _joined_bounds(ranges: Iterable[Range]) -> list[float]:
-    """The bounds of the ranges' union: start, end, start, end..., ascending and distinct."""
-    bounds: list[float] = []
-    for low, high in sorted((each.low, each.high) for each in ranges if each.low < each.high):
-        if bounds and low <= bounds[-1]:
-            bounds[-1] = max(bounds[-1], high)
-        else:
-            bounds += (low, high)
-    return bounds
+_TABLE_OF_TEST: Final[dict[type, Callable[[], TextTable]]] = {
+    Address: AddressTable,
+    Cidr: CidrTable,
+    IgnoreCase: FoldedTable,
+    Prefix: lambda: AffixTable(is_suffix=False),
+    PrefixIgnoreCase: lambda: FoldedAffixTable(is_suffix=False),
+    Suffix: lambda: AffixTable(is_suffix=True),
+    SuffixIgnoreCase: lambda: FoldedAffixTable(is_suffix=True),
+    Wildcard: WildcardTable,
+}
 
 
 @final
 class ValueTables:
-    """The slots that accept a value, by any kind of test but AnyValue and AnythingBut."""
+    """See the module's text. Tables are made when their first test comes. `spend` is asked before
+    something is remembered (`path_index.MemoBudget`).
+    """
 
-    __slots__ = (
-        "_addresses",
-        "_literals",
-        "_numbers",
-        "_prefixes",
-        "_ranges",
-        "_strings",
-        "_suffixes",
-    )
+    __slots__ = ("_literals", "_numbers", "_ranges", "_spend", "_strings", "_text_tables")
 
-    def __init__(self) -> None:
-        self._strings = MaskTable()
-        self._numbers = MaskTable()
+    def __init__(self, spend: Callable[[int], bool]) -> None:
+        self._spend = spend
+        self._strings = SlotTable()
+        self._numbers: SlotTable | None = None
         # Apart from the numbers: to a dict, True is 1.
-        self._literals = MaskTable()
-        self._addresses = MaskTable()
-        self._ranges = RangeTable()
-        # By length: one slice of the value and one look-up per length, not per text.
-        self._prefixes: dict[int, MaskTable] = {}
-        self._suffixes: dict[int, MaskTable] = {}
+        self._literals: SlotTable | None = None
+        self._ranges: RangeTable | None = None
+        self._text_tables: dict[type, TextTable] = {}
 
-    def get(self, value: object) -> int:
-        """The mask of the slots that accept `value`, which is a leaf."""
-        if isinstance(value, str):
-            return self._get_string(value)
+    def of_text(self, value: str) -> int:
+        """The mask of the slots that accept a string."""
+        entry = self._strings.entries.get(value, 0)
+        mask = entry if entry >= 0 else 1 << ~entry
+        for table in self._text_tables.values():
+            mask |= table.get(value)
+        return mask
+
+    def of_literal(self, value: object) -> int:
+        """The mask of the slots that accept a leaf that is no string."""
         if value is None or isinstance(value, bool):
-            return self._literals.get(value)
+            return 0 if self._literals is None else self._literals.get(value)
         assert is_number(value), "an event holds JSON values only"
-        mask = self._numbers.get(canonical_number(value))
-        if self._ranges:
+        mask = 0
+        if self._numbers is not None:
+            mask = self._numbers.get(canonical_number(value))  # type: ignore[arg-type]
+        if self._ranges is not None:
             number = as_double(value)
             if number is not None:
                 mask |= self._ranges.get(number)
         return mask
 
+    def forget(self) -> None:
+        """Drops what look-ups have remembered."""
+        if self._ranges is not None:
+            self._ranges.forget()
+
     def add(self, tests: tuple[ValueTest, ...], slot: int) -> None:
         """Enters the tests of one condition."""
-        for test in tests:
-            entry = self._locate(test)
-            if entry is not None:
-                table, key = entry
-                table.add(key, slot)
-        self._ranges.add((test for test in tests if isinstance(test, Range)), slot)
+        ranges: list[Range] = []
+        for test in map(_simplest, tests):
+            match test:
+                case AnyValue() | AnythingBut():
+                    pass
+                case Range():
+                    ranges.append(test)
+                case Exact():
+                    self._exact(test).add(test.value, slot)
+                case _:
+                    self._text_table(test).add(test, slot)
+        if ranges:
+            if self._ranges is None:
+                self._ranges = RangeTable(self._spend)
+            self._ranges.add(ranges, slot)
 
     def discard(self, tests: tuple[ValueTest, ...], slot: int) -> None:
         """Takes out what `add` entered with the same arguments."""
-        for test in tests:
-            entry = self._locate(test)
-            if entry is not None:
-                table, key = entry
-                table.discard(key, slot)
-            if isinstance(test, Prefix) and not self._prefixes[len(test.text)]:
-                del self._prefixes[len(test.text)]
-            if isinstance(test, Suffix) and not self._suffixes[len(test.text)]:
-                del self._suffixes[len(test.text)]
-        self._ranges.discard((test for test in tests if isinstance(test, Range)), slot)
+        ranges: list[Range] = []
+        for test in map(_simplest, tests):
+            match test:
+                case AnyValue() | AnythingBut():
+                    pass
+                case Range():
+                    ranges.append(test)
+                case Exact():
+                    self._exact(test).discard(test.value, slot)
+                case _:
+                    table = self._text_table(test)
+                    table.discard(test, slot)
+                    if not table:
+                        del self._text_tables[test.__class__]
+        if ranges and self._ranges is not None:
+            self._ranges.discard(ranges, slot)
 
-    def _locate(self, test: ValueTest) -> tuple[MaskTable, Hashable] | None:
-        """The table of a test and its key there; None if it is entered elsewhere."""
-        match test:
-            case Exact(value) if isinstance(value, str):
-                return self._strings, value
-            case Exact(value) if value is None or isinstance(value, bool):
-                return self._literals, value
-            case Exact(value):
-                return self._numbers, value
-            case Address(bits):
-                return self._addresses, bits
-            case Prefix(text):
-                return self._prefixes.setdefault(len(text), MaskTable()), text
-            case Suffix(text):
-                return self._suffixes.setdefault(len(text), MaskTable()), text
-            case Range() | AnyValue() | AnythingBut():
-                return None
+    def _exact(self, test: Exact) -> SlotTable:
+        if isinstance(test.value, str):
+            return self._strings
+        if is_number(test.value):
+            if self._numbers is None:
+                self._numbers = SlotTable()
+            return self._numbers
+        if self._literals is None:
+            self._literals = SlotTable()
+        return self._literals
 
-    def _get_string(self, value: str) -> int:
-        mask = self._strings.get(value)
-        for length, table in self._prefixes.items():
-            mask |= table.get(value[:length])
-        if self._suffixes:
-            size = len(value)
-            for length, table in self._suffixes.items():
-                # A start below 0 gives a slice shorter than `length`: no key of this table.
-                mask |= table.get(value[size - length :])
-        if self._addresses:
-            address = ipv6_of(value)
-            if address is not None:
-                mask |= self._addresses.get(address)
-        return mask
+    def _text_table(self, test: TextTest) -> TextTable:
+        kind = test.__class__
+        table = self._text_tables.get(kind)
+        if table is None:
+            table = self._text_tables[kind] = _TABLE_OF_TEST[kind]()
+        return table
+
+
+def _simplest(test: ValueTest) -> ValueTest:
+    """The test, or a cheaper one that accepts the same: most wildcards are starts or ends."""
+    if not isinstance(test, Wildcard):
+        return test
+    if len(test.pieces) == 1:
+        return Exact(test.pieces[0])
+    if len(test.pieces) == 2 and not test.pieces[1]:
+        return Prefix(test.pieces[0])
+    if len(test.pieces) == 2 and not test.pieces[0]:
+        return Suffix(test.pieces[1])
+    return test

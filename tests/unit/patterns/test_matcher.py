@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from eventcore.patterns import Matcher, compile_pattern
-from eventcore.patterns.path_tree import MEMO_VALUES_MAX
-from eventcore.patterns.tables import MaskTable
+from eventcore.patterns.masks import SlotTable
+from eventcore.patterns.path_index import MEMO_VALUES_MAX
 
 
 def matcher_of(*patterns: str) -> Matcher:
@@ -59,8 +59,9 @@ def test_removing_everything_leaves_an_empty_index():
     assert matcher.match({"a": "x"}) == [0, 2, 3]
     for number in range(len(texts)):
         matcher.remove(number)
-    root = matcher._root
-    assert (root.children, root.missing, root.missing_below) == ({}, 0, 0)
+    root = matcher._tree.root
+    assert (root.children, root.missing, root.missing_below, root.below) == ({}, 0, 0, 0)
+    assert (root.absent, root.spellings) == (0, set())
     assert (matcher._used, matcher._undecided) == (0, 0)
 
 
@@ -119,13 +120,13 @@ def test_true_one_and_the_text_one_are_kept_apart_when_answers_are_remembered():
 
 def test_what_is_remembered_is_bounded_in_values_and_their_length():
     matcher = matcher_of('{"a":[{"prefix":"x"}]}')
-    index = matcher._root.children["a"].index
+    index = matcher._tree.root.children["a"].index
     assert index is not None
     assert matcher.match({"a": "x" * 1_000}) == [0]
-    assert len(index._memo) == 0
+    assert len(index.memo) == 0
     for number in range(3 * MEMO_VALUES_MAX):
         assert matcher.match({"a": f"x{number}"}) == [0]
-        assert len(index._memo) <= MEMO_VALUES_MAX
+        assert len(index.memo) <= MEMO_VALUES_MAX
     assert not index._is_memo_on
     matcher.add(1, compile_pattern('{"a":["x1"]}'))
     assert index._is_memo_on
@@ -144,11 +145,11 @@ def test_an_event_that_is_no_json_object_is_refused(text: bytes):
 
 
 def test_a_key_of_one_slot_holds_no_mask():
-    table = MaskTable()
+    table = SlotTable()
     table.add("x", 9_999)
     table.add("x", 9_999)
     assert table.get("x") == 1 << 9_999
-    assert not table._masks
+    assert table.entries == {"x": ~9_999}
     table.add("x", 1)
     assert table.get("x") == 1 << 9_999 | 2
     table.discard("x", 9_999)

@@ -1,0 +1,150 @@
+"""From the text of an event to the slots it fails, by code made for the paths that rules name.
+
+For each object of the path tree there is a msgspec struct with one field per child, and for the
+whole one function of one expression:
+
+    def read(text):
+        record = decode(text)
+        object_2 = record.field_2
+        return memo_0[record.field_0] | memo_1[record.field_1] | memo_3[object_2.field_0] | ...
+
+So what no rule names is skipped by the decoder and never becomes a Python object, and a path costs
+one look-up. Rules:
+
+- No text of a rule is in the generated code: names are made of numbers, keys are the struct's
+  `rename`.
+- The code expects the usual shape: objects where paths go on, leaves where they end. An event of
+  another shape makes it raise AttributeError, TypeError or msgspec.DecodeError; the caller then
+  reads that event the general way and tells the tree (`PathNode.learn`). An *irregular* node is
+  from then on asked by `PathNode.failed`, which takes any shape; arrays of objects are such nodes.
+- An event may spell a path with a dotted key. The structs have a field for each such spelling,
+  whose type no value has, so that event raises, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeAlias, final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from eventcore.codec import json_decoder
+from eventcore.patterns.numbers import read_float
+from eventcore.patterns.path_tree import PathNode
+
+__all__ = ["FIELDS_MAX", "EventReader", "build_reader"]
+
+FIELDS_MAX: Final = 256
+"""Fields of all structs together. Larger trees are walked."""
+
+EventReader: TypeAlias = Callable[[bytes | str], int]
+"""The slots that an event fails. Raises AttributeError, TypeError and msgspec.DecodeError for an
+event of another shape, and for what is no JSON object.
+"""
+
+_Never = Annotated[str, msgspec.Meta(min_length=2, max_length=1)]
+_NAMES_WITH_ESCAPES: Final = re.compile(r'["\\\x00-\x1f]')
+
+
+def build_reader(root: PathNode) -> EventReader | None:
+    """The reader for the tree as it is; None if there are too many paths for one, or one with a
+    character that msgspec does not allow in keys.
+    """
+    names: list[str] = []
+    if not _collect(root, names) or any(map(_NAMES_WITH_ESCAPES.search, names)):
+        return None
+    _build_type(root)
+    assert root.record_type is not None, "it was just built"
+    code = _Code()
+    code.add_record("record", root)
+    return code.reader(json_decoder(root.record_type, read_float))
+
+
+def _collect(node: PathNode, names: list[str]) -> bool:
+    """Collects the names of the fields; False if there are too many."""
+    names += node.children
+    names += node.spellings
+    return len(names) <= FIELDS_MAX and all(_collect(c, names) for c in node.children.values())
+
+
+def _build_record(node: PathNode) -> None:
+    """Gives an irregular node, and the nodes below it, their record types and functions."""
+    _build_type(node)
+    code = _Code()
+    code.add_record("record", node)
+    node.record_failed = code.function()
+
+
+def _build_type(node: PathNode) -> None:
+    fields: list[tuple[str, Any, Any]] = []
+    rename: dict[str, str] = {}
+    for number, (step, child) in enumerate(node.children.items()):
+        name = f"field_{number}"
+        rename[name] = step
+        kind: Any = Any
+        default: Any = UNSET
+        if child.children and child.index is None:
+            if child.is_irregular:
+                _build_record(child)
+            else:
+                _build_type(child)
+                assert child.record_type is not None, "it was just built"
+                default = child.record_type()
+            record: Any = child.record_type
+            scalar = str | int | float | bool | None
+            kind = record | list[record | list[Any] | scalar] | scalar | UnsetType
+        fields.append((name, kind, default))
+    for number, spelling in enumerate(sorted(node.spellings)):
+        name = f"spelling_{number}"
+        rename[name] = spelling
+        fields.append((name, _Never, UNSET))
+    node.record_type = msgspec.defstruct("Record", fields, rename=rename, frozen=True, gc=False)
+
+
+@final
+class _Code:
+    """A function `failed(record)` under construction."""
+
+    def __init__(self) -> None:
+        self._statements: list[str] = []
+        self._terms: list[str] = []
+        self._names: dict[str, object] = {}
+
+    def add_record(self, variable: str, node: PathNode) -> None:
+        """Adds the terms of all nodes below `node`, whose record is in the variable."""
+        for number, child in enumerate(node.children.values()):
+            value = f"{variable}.field_{number}"
+            if child.children and child.index is None and not child.is_irregular:
+                inner = f"object_{len(self._statements)}"
+                self._statements.append(f"    {inner} = {value}\n")
+                self.add_record(inner, child)
+            elif child.children or child.is_irregular or child.index is None:
+                name = self._name("failed", child.failed)
+                self._terms.append(f"{name}({value})")
+            else:
+                name = self._name("memo", child.index.memo)
+                self._terms.append(f"{name}[{value}]")
+
+    def function(self) -> Callable[[Any], int]:
+        """The function of a record, compiled."""
+        return self._compiled("record", "")
+
+    def reader(self, decode: Callable[[bytes | str], Any]) -> EventReader:
+        """The function of a text, compiled."""
+        self._names["decode"] = decode
+        return self._compiled("text", "    record = decode(text)\n")
+
+    def _compiled(self, parameter: str, start: str) -> Callable[[Any], int]:
+        body = start + "".join(self._statements)
+        terms = " | ".join(self._terms) or "0"
+        # Made of numbered names alone, see the module's text.
+        exec(f"def failed({parameter}):\n{body}    return {terms}\n", self._names)  # noqa: S102
+        function: Callable[[Any], int] = self._names["failed"]  # type: ignore[assignment]
+        return function
+
+    def _name(self, kind: str, value: object) -> str:
+        name = f"{kind}_{len(self._names)}"
+        self._names[name] = value
+        return name
