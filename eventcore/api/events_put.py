@@ -27,10 +27,11 @@ from eventcore.api.events_requests import (
 )
 from eventcore.api.operation import Call
 from eventcore.buses.event import EventEntry, EventResult, EventWriter, entry_bytes
-from eventcore.codec import decode_json, encode_json
+from eventcore.codec import encode_json
 from eventcore.errors import NotFound
 from eventcore.ids import format_uuid
 from eventcore.patterns import compile_pattern, matches
+from eventcore.patterns.numbers import decode_event
 from eventcore.wire.fault import CORAL, Fault
 
 __all__ = ["put_events", "test_event_pattern"]
@@ -132,7 +133,7 @@ def test_event_pattern(call: Call, request: TestEventPatternRequest) -> bytes:
 
 def _event(text: str) -> dict[str, Any]:
     try:
-        event = decode_json(text)
+        event = decode_event(text)
     except ValueError:
         event = None
     if not isinstance(event, dict) or not event.keys() >= _REQUIRED_MEMBERS:

@@ -342,7 +342,7 @@ class EventBus:
         mark = len(effects)
         try:
             self._route(envelope, effects, is_forwarded=False)
-        except RecursionError:
+        except (RecursionError, ValueError):  # nested too deeply, for a target or for the matcher
             del effects[mark:]
             return EventResult(error_code="MalformedDetail", error_message="Detail is malformed.")
         self._events += 1
@@ -360,7 +360,7 @@ class EventBus:
             return Outcome(None)
         try:
             self._route(envelope, effects, is_forwarded=True)
-        except RecursionError:
+        except (RecursionError, ValueError):
             self._undeliverable += 1
             return Outcome(None)
         self._events += 1
@@ -368,7 +368,7 @@ class EventBus:
         return Outcome(None, effects=tuple(effects))
 
     def _route(self, envelope: Envelope, effects: list[Effect], *, is_forwarded: bool) -> None:
-        for number in self._matcher.match(envelope.event):
+        for number in self._matcher.match_json(envelope.text):
             rule = self._rules[number]
             for outlet in rule.outlets:
                 if is_forwarded and outlet.is_bus:

@@ -64,7 +64,9 @@ class EventResult(msgspec.Struct, gc=False, frozen=True):
 
 
 class Envelope(msgspec.Struct, gc=False, frozen=True):
-    """An event on its way: as plain values for the matcher, and as the text that targets get."""
+    """An event on its way: as the text that is matched and that targets get, and as plain values
+    for their inputs.
+    """
 
     event: dict[str, Any]
     text: str

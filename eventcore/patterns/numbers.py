@@ -21,6 +21,7 @@ import msgspec
 from eventcore.codec import json_decoder
 
 __all__ = [
+    "INTEGER_MAX",
     "CanonicalNumber",
     "NumberText",
     "canonical_number",
@@ -29,7 +30,7 @@ __all__ = [
     "read_float",
 ]
 
-_INTEGER_MAX: Final = 2**53
+INTEGER_MAX: Final = 2**53
 """Every integer up to this size is a double, and is its own shortest decimal."""
 _DIGITS_OF_A_DOUBLE: Final = 15
 """So many digits without an exponent always come back from a double as they went in."""
@@ -71,7 +72,7 @@ def canonical_number(number: float | NumberText) -> CanonicalNumber:
     if number.__class__ is not int:
         assert not isinstance(number, int), "a bool is no number"
         return number
-    if -_INTEGER_MAX <= number <= _INTEGER_MAX:
+    if -INTEGER_MAX <= number <= INTEGER_MAX:
         return float(number)
     text = str(number)
     double = double_of(text)

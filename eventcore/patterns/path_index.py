@@ -19,6 +19,7 @@ import msgspec
 
 from eventcore.patterns.conditions import AnythingBut, AnyValue, Condition
 from eventcore.patterns.masks import without
+from eventcore.patterns.numbers import INTEGER_MAX
 from eventcore.patterns.tables import ValueTables
 
 __all__ = ["MEMO_VALUES_MAX", "Memo", "MemoBudget", "PathIndex", "is_decided_by_index"]
@@ -188,7 +189,7 @@ class PathIndex:
         failing = self.mentions ^ accepting if accepting else self.mentions
         if key is not None:
             self._of_zero_and_one[key] = failing
-        elif self._is_memo_on:
+        elif self._is_memo_on and _is_own_key(value):
             self._remember(value, failing)
         return failing
 
@@ -204,3 +205,10 @@ class PathIndex:
     def _learn_again(self) -> None:
         self._forget()
         self._is_memo_on = True
+
+
+def _is_own_key(value: object) -> bool:
+    """Whether what a dict takes for equal is equal to a pattern: 2**60 is not 1.152921504606847e18
+    (`eventcore.patterns.numbers`).
+    """
+    return not isinstance(value, (int, float)) or -INTEGER_MAX <= value <= INTEGER_MAX

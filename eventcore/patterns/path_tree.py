@@ -151,7 +151,10 @@ class PathNode:
                     here = here & failed if has_leaf else failed
                     has_leaf = True
         if has_array and self.index is not None:
-            self._doubt.slots |= self.index.mentions & self.below
+            # A leaf in an inner array chooses an element that may lack what the objects have.
+            both = self.index.mentions & self.below
+            self._doubt.slots |= both
+            below = without(below, both & self.absent)
         return here | below
 
 
