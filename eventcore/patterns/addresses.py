@@ -15,14 +15,14 @@ IpAddress: TypeAlias = tuple[int, int]
 """The version, 4 or 6, and the address as a number."""
 
 BITS_OF_VERSION: Final = {4: 32, 6: 128}
-_IPV4_CHARACTERS_MAX: Final = 15
-_IPV6_CHARACTERS_MAX: Final = 39
+_CHARACTERS_MAX: Final = 39
+_OCTETS: Final = {str(number): number for number in range(256)}
 _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 
 
 def ip_address_of(text: str) -> IpAddress | None:
     """The address that `text` spells, or None."""
-    if len(text) > _IPV6_CHARACTERS_MAX:
+    if len(text) > _CHARACTERS_MAX:
         return None
     bits = ipv4_of(text)
     if bits is not None:
@@ -33,22 +33,19 @@ def ip_address_of(text: str) -> IpAddress | None:
 
 def ipv4_of(text: str) -> int | None:
     """The 32 bits of a dotted IPv4 address, or None."""
-    if len(text) > _IPV4_CHARACTERS_MAX or text.count(".") != 3 or not text.isascii():
+    parts = text.split(".", 4)
+    if len(parts) != 4:
         return None
-    bits = 0
-    for part in text.split("."):
-        if not part.isdecimal() or len(part) > 3 or (part[0] == "0" and part != "0"):
-            return None
-        number = int(part)
-        if number > 255:
-            return None
-        bits = bits << 8 | number
-    return bits
+    try:
+        first, second, third, fourth = map(_OCTETS.__getitem__, parts)
+    except KeyError:
+        return None
+    return first << 24 | second << 16 | third << 8 | fourth
 
 
 def ipv6_of(text: str) -> int | None:
     """The 128 bits of an IPv6 address in hexadecimal groups, or None."""
-    if text.count(":") < 2 or len(text) > _IPV6_CHARACTERS_MAX:
+    if text.count(":") < 2 or len(text) > _CHARACTERS_MAX:
         return None
     head, gap, tail = text.partition("::")
     front = head.split(":") if head else []

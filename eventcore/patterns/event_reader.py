@@ -1,15 +1,20 @@
-"""From the text of an event to the slots it fails, by code made for the paths that rules name.
+"""From the text of an event to the slots it satisfies, by code made for the paths that rules name.
 
 For each object of the path tree there is a msgspec struct with one field per child, and for the
-whole one function of one expression:
+whole one function without branches or loops of its own:
 
-    def read(text):
+    def read(text, alive):
         record = decode(text)
-        object_2 = record.field_2
-        return memo_0[record.field_0] | memo_1[record.field_1] | memo_3[object_2.field_0] | ...
+        object_1 = record.field_2
+        alive ^= index_1[record.field_0] | index_2[record.field_1] | index_3[object_1.field_0]
+        if alive & index_4.mentions:
+            alive ^= alive & index_4[object_1.field_1]
+        ...
+        return alive
 
 So what no rule names is skipped by the decoder and never becomes a Python object, and a path costs
-one look-up. Rules:
+one look-up. First come the paths whose values come again; the others, which have to be computed,
+are asked only if a slot that is left names them. Rules:
 
 - No text of a rule is in the generated code: names are made of numbers, keys are the struct's
   `rename`.
@@ -39,9 +44,9 @@ __all__ = ["FIELDS_MAX", "EventReader", "build_reader"]
 FIELDS_MAX: Final = 256
 """Fields of all structs together. Larger trees are walked."""
 
-EventReader: TypeAlias = Callable[[bytes | str], int]
-"""The slots that an event fails. Raises AttributeError, TypeError and msgspec.DecodeError for an
-event of another shape, and for what is no JSON object.
+EventReader: TypeAlias = Callable[[bytes | str, int], int]
+"""The slots, of all slots in use, that an event satisfies. Raises AttributeError, TypeError and
+msgspec.DecodeError for an event of another shape, and for what is no JSON object.
 """
 
 _Never = Annotated[str, msgspec.Meta(min_length=2, max_length=1)]
@@ -105,44 +110,54 @@ def _build_type(node: PathNode) -> None:
 
 @final
 class _Code:
-    """A function `failed(record)` under construction."""
+    """A function under construction. It is made of numbered names alone, see the module's text."""
 
     def __init__(self) -> None:
-        self._statements: list[str] = []
-        self._terms: list[str] = []
+        self._objects: list[str] = []
+        self._quick: list[str] = []
+        # By expression: that of the slots that are concerned.
+        self._slow: dict[str, str] = {}
         self._names: dict[str, object] = {}
 
     def add_record(self, variable: str, node: PathNode) -> None:
-        """Adds the terms of all nodes below `node`, whose record is in the variable."""
+        """Adds the look-ups of all nodes below `node`, whose record is in the variable."""
         for number, child in enumerate(node.children.values()):
             value = f"{variable}.field_{number}"
             if child.children and child.index is None and not child.is_irregular:
-                inner = f"object_{len(self._statements)}"
-                self._statements.append(f"    {inner} = {value}\n")
+                inner = f"object_{len(self._objects)}"
+                self._objects.append(f"    {inner} = {value}\n")
                 self.add_record(inner, child)
             elif child.children or child.is_irregular or child.index is None:
-                name = self._name("failed", child.failed)
-                self._terms.append(f"{name}({value})")
+                name = self._name("node", child)
+                self._slow[f"{name}.failed({value})"] = f"{name}.concerned"
+            elif child.index.is_remembering:
+                self._quick.append(f"{self._name('index', child.index)}[{value}]")
             else:
-                name = self._name("memo", child.index.memo)
-                self._terms.append(f"{name}[{value}]")
-
-    def function(self) -> Callable[[Any], int]:
-        """The function of a record, compiled."""
-        return self._compiled("record", "")
+                name = self._name("index", child.index)
+                self._slow[f"{name}[{value}]"] = f"{name}.mentions"
 
     def reader(self, decode: Callable[[bytes | str], Any]) -> EventReader:
-        """The function of a text, compiled."""
+        """The function of a text and the slots in use."""
         self._names["decode"] = decode
-        return self._compiled("text", "    record = decode(text)\n")
+        lines = ["def made(text, alive):\n", "    record = decode(text)\n", *self._objects]
+        if self._quick:
+            lines.append(f"    alive ^= {' | '.join(self._quick)}\n")
+        for failed, concerned in self._slow.items():
+            lines.append(f"    if alive & {concerned}:\n        alive ^= alive & {failed}\n")
+        lines.append("    return alive\n")
+        made: EventReader = self._compiled(lines)
+        return made
 
-    def _compiled(self, parameter: str, start: str) -> Callable[[Any], int]:
-        body = start + "".join(self._statements)
-        terms = " | ".join(self._terms) or "0"
-        # Made of numbered names alone, see the module's text.
-        exec(f"def failed({parameter}):\n{body}    return {terms}\n", self._names)  # noqa: S102
-        function: Callable[[Any], int] = self._names["failed"]  # type: ignore[assignment]
-        return function
+    def function(self) -> Callable[[Any], int]:
+        """The function of a record, to the slots that fail."""
+        terms = [*self._quick, *self._slow]
+        lines = ["def made(record):\n", *self._objects, f"    return {' | '.join(terms)}\n"]
+        made: Callable[[Any], int] = self._compiled(lines)
+        return made
+
+    def _compiled(self, lines: list[str]) -> Any:
+        exec("".join(lines), self._names)  # noqa: S102
+        return self._names["made"]
 
     def _name(self, kind: str, value: object) -> str:
         name = f"{kind}_{len(self._names)}"

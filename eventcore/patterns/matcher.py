@@ -54,7 +54,7 @@ class Matcher:
         self._used = 0
         self._undecided = 0
         self._has_alternatives = False
-        self._budget = MemoBudget()
+        self._budget = MemoBudget(self._renew_reader)
         self._doubt = Doubt()
         self._tree = PathTree(self._budget, self._doubt)
         self._reader: EventReader | None = None
@@ -88,11 +88,10 @@ class Matcher:
         if read is None:
             return self._match_any_shape(event)
         try:
-            failed = read(event)
+            alive = read(event, self._used)
         except (AttributeError, TypeError, RecursionError, msgspec.DecodeError):
             return self._match_any_shape(event)
         self._budget.events += 1
-        alive = self._used ^ failed
         if alive & (self._undecided | self._doubt.slots):
             alive = self._verified(alive, _object_of(event))
         self._doubt.slots = 0
@@ -116,6 +115,12 @@ class Matcher:
             self._version_read = self._tree.version
             self._reader = None
             self._quiet_events = 0
+
+    def _renew_reader(self) -> None:
+        """The code does not suit the events any more: it is made again with the next."""
+        if self._reader is not None:
+            self._reader = None
+            self._quiet_events = QUIET_EVENTS - 1
 
     def _add_branch(self, rule: int, branch: Branch) -> int:
         if self._free:

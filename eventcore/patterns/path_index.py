@@ -1,18 +1,19 @@
 """The conditions of all rules on one path, asked at once which of them a value fails.
 
-Answers are remembered, because most values come again: a source, a state, a quantity. Rules:
+`index[value]` is the mask of the slots whose condition does not accept `value`: a leaf, or UNSET
+for an absent field; a list or an object raises TypeError. The index is a dict of the answers that
+it remembers, because most values come again (a source, a state, a quantity), and computes what it
+does not have. Rules:
 
-- `memo[value]` is the mask of the slots that fail; the memo computes what it does not have.
-  Generated code relies on this (`eventcore.patterns.event_reader`): UNSET stands for an absent
-  field, and an unhashable value raises TypeError.
-- A path's memo holds MEMO_VALUES_MAX values and is then emptied. If by then it had been filled more
-  often than it had helped (ids, times), nothing is kept any more until the path's rules change.
-- All memos of one Matcher together take about MEMO_BYTES_MAX; then all are emptied.
-- A slot that is added or discarded on this path empties its memo; other paths do not matter to it.
+- It remembers VALUES_MAX values and is then emptied. If by then it had been filled more often than
+  it had helped (ids, times), it remembers nothing any more.
+- All indexes of one Matcher together remember about BYTES_MAX; then all are emptied.
+- A slot that is added or discarded on this path empties it; other paths do not matter to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, final
 
 import msgspec
@@ -22,17 +23,17 @@ from eventcore.patterns.masks import without
 from eventcore.patterns.numbers import INTEGER_MAX
 from eventcore.patterns.tables import ValueTables
 
-__all__ = ["MEMO_VALUES_MAX", "Memo", "MemoBudget", "PathIndex", "is_decided_by_index"]
+__all__ = ["BYTES_MAX", "VALUES_MAX", "MemoBudget", "PathIndex", "is_decided_by_index"]
 
-MEMO_VALUES_MAX: Final = 4_096
+VALUES_MAX: Final = 4_096
 """Values per path whose answer is kept."""
-MEMO_CHARACTERS_MAX: Final = 256
+CHARACTERS_MAX: Final = 256
 """Longer strings are not kept."""
-MEMO_BYTES_MAX: Final = 8 * 1024 * 1024
+BYTES_MAX: Final = 8 * 1024 * 1024
 """Size of all remembered answers of one Matcher."""
 _ENTRY_BYTES: Final = 200
 _VALUES_TO_JUDGE_BY: Final = 256
-"""A memo with fewer values is not given up."""
+"""With fewer values it goes on to remember."""
 _ZERO_AND_ONE: Final = frozenset((0, 1))
 
 
@@ -43,13 +44,17 @@ def is_decided_by_index(condition: Condition) -> bool:
 
 @final
 class MemoBudget:
-    """What the memos of one Matcher share: a size, and the number of events so far."""
+    """What the indexes of one Matcher share: a size, and the number of events so far.
 
-    __slots__ = ("_indexes", "_left", "events")
+    `on_given_up` is called when an index stops to remember.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_indexes", "_left", "events", "on_given_up")
+
+    def __init__(self, on_given_up: Callable[[], None]) -> None:
         self.events = 0
-        self._left = MEMO_BYTES_MAX
+        self.on_given_up = on_given_up
+        self._left = BYTES_MAX
         self._indexes: dict[int, PathIndex] = {}
 
     def join(self, index: PathIndex) -> None:
@@ -61,59 +66,46 @@ class MemoBudget:
         self._indexes.pop(id(index), None)
 
     def spend(self, size: int) -> bool:
-        """Takes `size` bytes. Where there are none left, empties all memos and returns False."""
+        """Takes `size` bytes. Where there are none left, empties all indexes and returns False."""
         self._left -= size
         if self._left >= 0:
             return True
         for index in self._indexes.values():
             index.start_anew()
-        self._left = MEMO_BYTES_MAX
+        self._left = BYTES_MAX
         return False
 
 
 @final
-class Memo(dict[object, int]):
-    """Value -> mask of the slots that fail, computed when it is not there."""
-
-    __slots__ = ("_index",)
-
-    def __init__(self, index: PathIndex) -> None:
-        super().__init__()
-        self._index = index
-
-    def __missing__(self, value: object) -> int:
-        return self._index.failing(value)
-
-
-@final
-class PathIndex:
-    """The conditions on one path. Ask `memo`."""
+class PathIndex(dict[object, int]):
+    """The conditions on one path. See the module's text."""
 
     __slots__ = (
-        "_accepting", "_anything", "_budget", "_but", "_events_before", "_is_memo_on",
-        "_of_zero_and_one", "_refusing", "absent", "memo", "mentions", "missing",
+        "_accepting", "_anything", "_budget", "_but", "_events_before", "_of_zero_and_one",
+        "_refusing", "absent", "is_remembering", "mentions", "missing",
     )  # fmt: skip
 
     def __init__(self, budget: MemoBudget) -> None:
+        super().__init__()
         self.mentions = 0
         """Slots with a condition here."""
         self.absent = 0
         """Those of them that absence satisfies."""
         self.missing = 0
         """Those of them that absence fails."""
-        self.memo = Memo(self)
+        self.is_remembering = True
+        """Whether most values come again."""
         self._anything = 0
         self._but = 0
         self._accepting = ValueTables(budget.spend)
-        self._refusing: ValueTables | None = None
+        self._refusing = ValueTables(budget.spend)
         self._budget = budget
-        self._is_memo_on = True
         self._events_before = budget.events
-        # Not in the memo: to a dict, True is 1 and False is 0.
+        # Not remembered as values: to a dict, True is 1 and False is 0.
         self._of_zero_and_one: dict[tuple[bool, int] | None, int] = {}
         budget.join(self)
 
-    def add(self, condition: Condition, slot: int) -> None:
+    def add_condition(self, condition: Condition, slot: int) -> None:
         """Enters the condition of a slot."""
         bit = 1 << slot
         self.mentions |= bit
@@ -126,17 +118,14 @@ class PathIndex:
             self._anything |= bit
         elif buts:
             self._but |= bit
-            if self._refusing is None:
-                self._refusing = ValueTables(self._budget.spend)
             self._refusing.add(buts[0].refused, slot)
         self._accepting.add(condition.tests, slot)
-        self._learn_again()
+        self._forget()
 
-    def discard(self, condition: Condition, slot: int) -> None:
-        """Takes out what `add` entered."""
+    def discard_condition(self, condition: Condition, slot: int) -> None:
+        """Takes out what `add_condition` entered."""
         bit = 1 << slot
         if self._but & bit:
-            assert self._refusing is not None, "a slot of _but has entered what it refuses"
             for test in condition.tests:
                 if isinstance(test, AnythingBut):
                     self._refusing.discard(test.refused, slot)
@@ -146,50 +135,42 @@ class PathIndex:
         self._anything = without(self._anything, bit)
         self._but = without(self._but, bit)
         self._accepting.discard(condition.tests, slot)
-        self._learn_again()
+        self._forget()
 
-    def failing(self, value: object) -> int:
-        """The slots whose condition does not accept `value`, a leaf or UNSET; the memo asks it."""
+    def start_anew(self) -> None:
+        """Empties what is remembered, and remembers no more if it did not help."""
+        events = self._budget.events - self._events_before
+        if len(self) >= _VALUES_TO_JUDGE_BY and events < 2 * len(self):
+            self.is_remembering = False
+            self._budget.on_given_up()
+        self._forget()
+
+    def __missing__(self, value: object) -> int:
         if value.__class__ is not str:
             return self._failing_literal(value)
         accepting = self._anything | self._accepting.of_text(value)
         if self._but:
-            assert self._refusing is not None, "a slot of _but has entered what it refuses"
             accepting |= without(self._but, self._refusing.of_text(value))
         # What no slot accepts is the usual value: one mask, shared by all answers.
         failing = self.mentions ^ accepting if accepting else self.mentions
-        if self._is_memo_on and len(value) <= MEMO_CHARACTERS_MAX:
+        if self.is_remembering and len(value) <= CHARACTERS_MAX:
             self._remember(value, failing)
         return failing
 
-    def start_anew(self) -> None:
-        """Empties the memo, and gives it up if it did not help."""
-        events = self._budget.events - self._events_before
-        if len(self.memo) >= _VALUES_TO_JUDGE_BY and events < 2 * len(self.memo):
-            self._is_memo_on = False
-        self._forget()
-
-    def _forget(self) -> None:
-        self.memo.clear()
-        self._of_zero_and_one.clear()
-        self._accepting.forget()
-        self._events_before = self._budget.events
-
     def _failing_literal(self, value: object) -> int:
         if value is msgspec.UNSET:
-            self.memo[value] = self.missing
+            self[value] = self.missing
             return self.missing
         key = (value.__class__ is bool, int(value)) if value in _ZERO_AND_ONE else None
         if key in self._of_zero_and_one:
             return self._of_zero_and_one[key]
         accepting = self._anything | self._accepting.of_literal(value)
         if self._but:
-            assert self._refusing is not None, "a slot of _but has entered what it refuses"
             accepting |= without(self._but, self._refusing.of_literal(value))
         failing = self.mentions ^ accepting if accepting else self.mentions
         if key is not None:
             self._of_zero_and_one[key] = failing
-        elif self._is_memo_on and _is_own_key(value):
+        elif self.is_remembering and _is_own_key(value):
             self._remember(value, failing)
         return failing
 
@@ -197,14 +178,16 @@ class PathIndex:
         size = _ENTRY_BYTES
         if failing is not self.mentions:
             size += failing.bit_length() >> 3
-        if len(self.memo) >= MEMO_VALUES_MAX:
+        if len(self) >= VALUES_MAX:
             self.start_anew()
         elif self._budget.spend(size):
-            self.memo[value] = failing
+            self[value] = failing
 
-    def _learn_again(self) -> None:
-        self._forget()
-        self._is_memo_on = True
+    def _forget(self) -> None:
+        self.clear()
+        self._of_zero_and_one.clear()
+        self._accepting.forget()
+        self._events_before = self._budget.events
 
 
 def _is_own_key(value: object) -> bool:

@@ -88,7 +88,12 @@ class PathNode:
             return self.missing
         if self.index is None:
             return self.missing_below
-        return self.missing_below | self.index.memo[value]
+        return self.missing_below | self.index[value]
+
+    @property
+    def concerned(self) -> int:
+        """The slots with a condition at or below this node."""
+        return self.below if self.index is None else self.below | self.index.mentions
 
     @property
     def missing_here(self) -> int:
@@ -147,7 +152,7 @@ class PathNode:
                     below = below & failed if has_object else failed
                     has_object = True
                 elif self.index is not None:
-                    failed = self.index.memo[item]
+                    failed = self.index[item]
                     here = here & failed if has_leaf else failed
                     has_leaf = True
         if has_array and self.index is not None:
@@ -198,7 +203,7 @@ class PathTree:
         if node.index is None:
             node.index = PathIndex(self._budget)
             self.version += 1
-        node.index.add(condition, slot)
+        node.index.add_condition(condition, slot)
 
     def discard(self, condition: Condition, slot: int) -> None:
         """Takes a condition out; a slot's are taken out together."""
@@ -213,7 +218,7 @@ class PathTree:
             node.absent = without(node.absent, bit)
         node = trail.pop()
         assert node.index is not None, "a condition that was added has an index"
-        node.index.discard(condition, slot)
+        node.index.discard_condition(condition, slot)
         if node.index.mentions:
             return
         self._budget.leave(node.index)

@@ -77,12 +77,16 @@ class ValueTables:
         """The mask of the slots that accept a string."""
         entry = self._strings.entries.get(value, 0)
         mask = entry if entry >= 0 else 1 << ~entry
-        for table in self._text_tables.values():
-            mask |= table.get(value)
+        if self._text_tables:
+            for table in self._text_tables.values():
+                mask |= table.get(value)
         return mask
 
     def of_literal(self, value: object) -> int:
         """The mask of the slots that accept a leaf that is no string."""
+        if value.__class__ is float:
+            mask = 0 if self._numbers is None else self._numbers.get(value)
+            return mask if self._ranges is None else mask | self._ranges.get(value)
         if value is None or isinstance(value, bool):
             return 0 if self._literals is None else self._literals.get(value)
         assert is_number(value), "an event holds JSON values only"

@@ -5,13 +5,12 @@ once each per slot and test. What a look-up costs:
 
 - AffixTable, FoldedAffixTable: one slice and one hash per distinct *length*, not per text.
 - FoldedTable, CidrTable, AddressTable: one hash, or one per distinct mask length.
-- WildcardTable: one hash per character of the value, and one exact test per wildcard that shares a
-  rare piece with it. Linear in the value, whatever the wildcards are.
+- WildcardTable: at most one hash per character of the value, and one exact test per wildcard whose
+  start, end and rarest substring the value has. Linear in the value, whatever the wildcards are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Protocol, TypeAlias, final
 
 from eventcore.patterns.addresses import ip_address_of, ipv6_of
@@ -26,7 +25,7 @@ from eventcore.patterns.conditions import (
     Wildcard,
 )
 from eventcore.patterns.folding import fold
-from eventcore.patterns.masks import SlotTable
+from eventcore.patterns.masks import SlotTable, slots_in, without
 
 __all__ = [
     "AddressTable",
@@ -301,86 +300,125 @@ def _accepting(
 
 @final
 class WildcardTable:
-    """Wildcards with a star. Each is filed in one *shelf* under one literal that its values must
-    have: its start, its end, or a substring of _GRAM characters (fewer where its pieces have
-    fewer), whichever has the fewest wildcards when it comes.
+    """Wildcards with a star. Each has a number of its own; three look-ups give masks of numbers:
+    whose start the value has, whose end, and in whose middle there is a substring that the value
+    has. Those that are in all three are asked.
+
+    The substring is of _GRAM characters (fewer where the pieces of the middle have fewer); of those
+    in a wildcard it is the one that the fewest have when it comes.
     """
 
-    __slots__ = ("_grams", "_heads", "_places", "_slots", "_tails")
+    __slots__ = (
+        "_ends", "_free", "_grams", "_numbers", "_plain", "_slots", "_starts", "_tests",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self._numbers: dict[Wildcard, int] = {}
+        # By number; that of a free one is kept.
+        self._tests: list[Wildcard] = []
+        self._free: list[int] = []
         self._slots = SlotTable()
-        # By length of the literal, then by the literal: the wildcards filed there.
-        self._heads: _Shelves = {}
-        self._tails: _Shelves = {}
-        self._grams: _Shelves = {}
-        self._places: dict[Wildcard, tuple[_Shelves, str]] = {}
+        # By length, then by text: numbers.
+        self._starts: dict[int, SlotTable] = {}
+        self._ends: dict[int, SlotTable] = {}
+        self._grams: dict[int, SlotTable] = {}
+        # The numbers with nothing between start and end.
+        self._plain = 0
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._numbers)
 
     def add(self, test: TextTest, slot: int) -> None:
         """See TextTable."""
         assert isinstance(test, Wildcard)
-        if test not in self._places:
-            shelves, literal = self._rarest_place(test)
-            self._places[test] = shelves, literal
-            shelves.setdefault(len(literal), {}).setdefault(literal, {})[test] = None
-        self._slots.add(test, slot)
+        if test not in self._numbers:
+            self._file(test)
+        self._slots.add(self._numbers[test], slot)
 
     def discard(self, test: TextTest, slot: int) -> None:
         """See TextTable."""
         assert isinstance(test, Wildcard)
-        self._slots.discard(test, slot)
-        if self._slots.get(test) or test not in self._places:
+        number = self._numbers.get(test)
+        if number is None:
             return
-        shelves, literal = self._places.pop(test)
-        of_length = shelves[len(literal)]
-        del of_length[literal][test]
-        if not of_length[literal]:
-            del of_length[literal]
-        if not of_length:
-            del shelves[len(literal)]
+        self._slots.discard(number, slot)
+        if self._slots.get(number):
+            return
+        del self._numbers[test]
+        self._free.append(number)
+        self._plain = without(self._plain, 1 << number)
+        _unshelve(self._starts, test.pieces[0], number)
+        _unshelve(self._ends, test.pieces[-1], number)
+        for gram in _grams_of(test):
+            _unshelve(self._grams, gram, number)
 
     def get(self, value: str) -> int:
         """See TextTable."""
-        mask, size = 0, len(value)
-        for length, shelf in self._heads.items():
-            mask |= self._accepting(shelf.get(value[:length]), value)
-        for length, shelf in self._tails.items():
-            mask |= self._accepting(shelf.get(value[max(size - length, 0) :]), value)
-        for length, shelf in self._grams.items():
-            grams = {value[place : place + length] for place in range(size - length + 1)}
-            for gram in shelf.keys() & grams:
-                mask |= self._accepting(shelf[gram], value)
-        return mask
-
-    def _accepting(self, tests: Iterable[Wildcard] | None, value: str) -> int:
+        size = len(value)
+        found = 0
+        for length, numbers in self._starts.items():
+            found |= numbers.get(value[:length])
+        if not found:
+            return 0
+        ends = 0
+        for length, numbers in self._ends.items():
+            ends |= numbers.get(value[max(size - length, 0) :])
+        found &= ends
+        if without(found, self._plain):
+            found &= self._plain | self._with_grams(value)
         mask = 0
-        for test in tests or ():
-            if test.accepts(value):
-                mask |= self._slots.get(test)
+        for number in slots_in(found) if found else ():
+            if self._tests[number].accepts(value):
+                mask |= self._slots.get(number)
         return mask
 
-    def _rarest_place(self, test: Wildcard) -> tuple[_Shelves, str]:
-        head, tail = test.pieces[0], test.pieces[-1]
-        places: list[tuple[_Shelves, str]] = []
-        if head:
-            places.append((self._heads, head))
-        if tail:
-            places.append((self._tails, tail))
-        longest = max(map(len, test.pieces))
-        size = min(longest, _GRAM)
-        for piece in test.pieces:
-            grams = (piece[at : at + size] for at in range(len(piece) - size + 1))
-            places.extend((self._grams, gram) for gram in grams if gram)
-        assert places, 'a wildcard of stars alone is "*", which is the prefix ""'
-        return min(places, key=_crowd)
+    def _with_grams(self, value: str) -> int:
+        """The numbers whose substring is in the value. Linear in the value at most."""
+        found = 0
+        for length, numbers in self._grams.items():
+            places = len(value) - length + 1
+            if len(numbers) < places:
+                grams = {gram for gram in numbers.entries if gram in value}  # type: ignore[operator]
+            else:
+                grams = numbers.entries.keys() & {value[at : at + length] for at in range(places)}
+            for gram in grams:
+                found |= numbers.get(gram)
+        return found
+
+    def _file(self, test: Wildcard) -> None:
+        if self._free:
+            number = self._free.pop()
+            self._tests[number] = test
+        else:
+            number = len(self._tests)
+            self._tests.append(test)
+        self._numbers[test] = number
+        _shelve(self._starts, test.pieces[0], number)
+        _shelve(self._ends, test.pieces[-1], number)
+        grams = _grams_of(test)
+        if grams:
+            _shelve(self._grams, min(grams, key=self._frequency), number)
+        else:
+            self._plain |= 1 << number
+
+    def _frequency(self, gram: str) -> int:
+        numbers = self._grams.get(len(gram))
+        return 0 if numbers is None else numbers.get(gram).bit_count()
 
 
-_Shelves: TypeAlias = dict[int, dict[str, dict[Wildcard, None]]]
+def _grams_of(test: Wildcard) -> set[str]:
+    middle = test.pieces[1:-1]
+    size = min(max(map(len, middle), default=0), _GRAM)
+    return {piece[at : at + size] for piece in middle for at in range(len(piece) - size + 1)}
 
 
-def _crowd(place: tuple[_Shelves, str]) -> int:
-    shelves, literal = place
-    return len(shelves.get(len(literal), {}).get(literal, ()))
+def _shelve(shelves: dict[int, SlotTable], text: str, number: int) -> None:
+    shelves.setdefault(len(text), SlotTable()).add(text, number)
+
+
+def _unshelve(shelves: dict[int, SlotTable], text: str, number: int) -> None:
+    shelf = shelves.get(len(text))
+    if shelf is not None:
+        shelf.discard(text, number)
+        if not shelf:
+            del shelves[len(text)]

@@ -4,7 +4,7 @@ import pytest
 
 from eventcore.patterns import Matcher, compile_pattern
 from eventcore.patterns.masks import SlotTable
-from eventcore.patterns.path_index import MEMO_VALUES_MAX
+from eventcore.patterns.path_index import VALUES_MAX
 
 
 def matcher_of(*patterns: str) -> Matcher:
@@ -123,13 +123,11 @@ def test_what_is_remembered_is_bounded_in_values_and_their_length():
     index = matcher._tree.root.children["a"].index
     assert index is not None
     assert matcher.match({"a": "x" * 1_000}) == [0]
-    assert len(index.memo) == 0
-    for number in range(3 * MEMO_VALUES_MAX):
+    assert len(index) == 0
+    for number in range(3 * VALUES_MAX):
         assert matcher.match({"a": f"x{number}"}) == [0]
-        assert len(index.memo) <= MEMO_VALUES_MAX
-    assert not index._is_memo_on
-    matcher.add(1, compile_pattern('{"a":["x1"]}'))
-    assert index._is_memo_on
+        assert len(index) <= VALUES_MAX
+    assert not index.is_remembering
 
 
 def test_a_rule_number_is_used_once():
