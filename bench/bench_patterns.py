@@ -1,124 +1,160 @@
-"""Events per second of parsing and matching, by number of rules.
+"""Event patterns: events per second by number of rules, and what rules cost beside.
 
-    python bench/bench_patterns.py [--seconds 0.5]
+    python -m bench.bench_patterns                     # everything of ours: a few minutes
+    python -m bench.bench_patterns --quick             # few rounds, up to 1,000 rules
+    python -m bench.bench_patterns --peers             # LocalStack's and moto's matchers as well
+    python -m bench.bench_patterns --json r.json       # keeps the results
+    python -m bench.bench_patterns --results r.json    # measures nothing
 
-The rules are a mix as buses have it: an exact source, mostly a detail-type, and two conditions on
-the detail (exact, prefix, suffix, numeric, anything-but, exists); every fourth names a unique id.
-An event is an envelope of about 480 bytes. Prints, per number of rules, the events/s of
-`match_json` and of `match` alone, the mean number of rules that match, the time to add a rule, and
-the size of the process (events included).
+All figures are CPU time of one core. `eventcore` is `Matcher.match_json`: a JSON text in, the
+numbers of the matching rules out; `match only` is the same with the text parsed beforehand;
+`orjson.loads` is the floor. The workloads are described in `bench/pattern_load.py`, the engines'
+turns in `pattern_throughput.py`.
+
+`--plot docs/performance --page docs/performance/event-patterns.md` renews the page of figures and
+its plots; plots need matplotlib.
+
+`--peers` makes a virtual environment with the other matchers and removes it afterwards;
+`--peers-python` names the interpreter of one that is kept (its packages: `PEER_PACKAGES` in
+`bench/pattern_peers.py`).
+
+The answers to a sample are compared with `patterns.matches`, rule by rule, and with the other
+matchers'. The exit status is 1 where the matcher and `matches` differ.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import random
-import resource
+import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Final
 
-from eventcore.codec import decode_json
-from eventcore.patterns import Matcher, compile_pattern
+from bench.pattern_costs import measure_changes, measure_loading, measure_memory
+from bench.pattern_load import (
+    FAMILIES,
+    Workload,
+    condition_workload,
+    family_workload,
+    flights_workload,
+    mixed_workload,
+    shapes_workload,
+)
+from bench.pattern_page import update_page
+from bench.pattern_peers import PeerProcess, peer_process
+from bench.pattern_plots import write_plots
+from bench.pattern_results import FLIGHTS, MIXED, SHAPES, Results, read_results, show, write_results
+from bench.pattern_throughput import ONE_BY_ONE, Effort, compare_answers, measure
 
-T = TypeVar("T")
-
-SOURCES = [f"com.shop.{name}" for name in ("orders", "stock", "billing", "users", "search", "mail")]
-KINDS = [
-    f"{noun} {verb}"
-    for noun in ("Order", "Item", "Account")
-    for verb in ("Placed", "Changed", "Closed")
-]
-STATES = ["new", "paid", "packed", "sent", "returned", "lost"]
-EVENTS_COUNT = 8_000
-"""More than a memo holds, so that ids and amounts are not found there."""
-
-
-def random_rule(number: int, draw: random.Random) -> dict[str, object]:
-    """One rule of the mix."""
-    if number % 4 == 0:
-        return {
-            "source": [draw.choice(SOURCES)],
-            "detail": {"id": [f"order-{draw.randrange(10**6)}"]},
-        }
-    detail: dict[str, object] = {}
-    extras: list[tuple[str, list[object]]] = [
-        ("state", draw.sample(STATES, 2)),
-        ("amount", [{"numeric": [">", draw.randrange(9_000), "<=", 9_500]}]),
-        ("customer", [{"prefix": f"c-{draw.randrange(1_000)}"}]),
-        ("file", [{"suffix": draw.choice([".png", ".jpeg", ".csv", ".json"])}]),
-        ("state", [{"anything-but": draw.sample(STATES, 3)}]),
-        ("coupon", [{"exists": draw.random() < 0.5}]),
-        ("priority", [draw.randrange(10)]),
-    ]
-    detail.update(draw.sample(extras, 2))
-    rule: dict[str, object] = {"source": [draw.choice(SOURCES)], "detail": detail}
-    if draw.random() < 0.6:
-        rule["detail-type"] = [draw.choice(KINDS)]
-    return rule
+PARTS: Final = ("mixed", "shapes", "flights", "families", "answers", "changes", "loading", "memory")
+SIZES: Final = (1, 100, 1_000, 10_000, 100_000)
+FAMILY_SIZES: Final = (1, 10, 100, 1_000, 10_000)
+BIG_FAMILIES: Final = ("exact", "prefix")
+"""Those that are measured with 100,000 rules, too."""
+CHANGED_RULES: Final = 10_000
+ANSWER_RULES: Final = 1_000
+ANSWER_CONDITIONS: Final = 420
+ANSWER_EVENTS: Final = 200
+QUICK_RULES_MAX: Final = 1_000
 
 
-def random_event(draw: random.Random) -> bytes:
-    """One event, as the bus would have it."""
-    detail = {
-        "id": f"order-{draw.randrange(10**6)}",
-        "state": draw.choice(STATES),
-        "amount": draw.randrange(1_000_000) / 100,
-        "customer": f"c-{draw.randrange(10_000)}",
-        "file": f"image{draw.randrange(1_000)}{draw.choice(['.png', '.csv', '.txt'])}",
-        "priority": draw.randrange(10),
-        "address": {"street": "Long Street 17", "city": "Springfield", "zip": "01234"},
-        "tags": ["one", "two", "three"],
-    }
-    event = {
-        "version": "0",
-        "id": f"{draw.getrandbits(128):032x}",
-        "detail-type": draw.choice(KINDS),
-        "source": draw.choice(SOURCES),
-        "account": "123456789012",
-        "time": "2026-01-01T00:00:00Z",
-        "region": "us-east-1",
-        "resources": ["arn:aws:s3:::example"],
-        "detail": detail,
-    }
-    return json.dumps(event).encode()
-
-
-def rate(call: Callable[[T], object], inputs: list[T], seconds: float) -> float:
-    """Calls per second, over whole rounds of all inputs, for about `seconds`."""
-    for each in inputs:
-        call(each)
-    calls, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
-        for each in inputs:
-            call(each)
-        calls += len(inputs)
-    return calls / elapsed
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="few rounds, up to 1,000 rules")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.2, help="per engine and round")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument("--peers", action="store_true", help="with LocalStack and moto")
+    parser.add_argument("--peers-python", type=Path, metavar="PATH", help="the same, installed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the results")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="reads results instead")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="writes the plots")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="writes figures into the page")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Measures and prints the table."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seconds", type=float, default=0.5, help="per figure")
-    seconds = arguments.parse_args().seconds
-    draw = random.Random(7)
-    texts = [random_event(draw) for _ in range(EVENTS_COUNT)]
-    events = [decode_json(text) for text in texts]
-    print(f"parse alone: {rate(decode_json, texts, seconds):,.0f}/s, {len(texts[0])} bytes")
-    print("  rules  parse+match/s   match/s  matches/event  add us/rule  RSS MB")
-    for count in (1, 100, 1_000, 10_000):
-        patterns = [compile_pattern(json.dumps(random_rule(n, draw))) for n in range(count)]
-        started = time.perf_counter()
-        matcher = Matcher()
-        for number, pattern in enumerate(patterns):
-            matcher.add(number, pattern)
-        add_us = (time.perf_counter() - started) / count * 1e6
-        matches = sum(len(matcher.match(event)) for event in events) / len(events)
-        whole = rate(matcher.match_json, texts, seconds)
-        alone = rate(matcher.match, events, seconds)
-        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"{count:7,} {whole:14,.0f} {alone:9,.0f} {matches:14.1f} {add_us:12.1f} {rss:7}")
+    """Measures, or reads what was measured; prints, writes, plots."""
+    arguments = parse_arguments()
+    results = read_results(arguments.results) if arguments.results else run(arguments)
+    show(results)
+    if arguments.json:
+        write_results(results, arguments.json)
+    if arguments.plot:
+        for file in write_plots(results, arguments.plot):
+            print(f"wrote {file}")
+    if arguments.page:
+        update_page(results, arguments.page)
+    own = [each for each in results.differences if each.engine == ONE_BY_ONE]
+    if any(each.only_ours or each.only_theirs for each in own):
+        sys.exit("the matcher and patterns.matches differ")
+
+
+def run(arguments: argparse.Namespace) -> Results:
+    """All the parts that are asked for."""
+    effort = Effort(arguments.rounds, arguments.seconds)
+    rules_max = SIZES[-1]
+    if arguments.quick:
+        effort, rules_max = Effort(2, 0.05), QUICK_RULES_MAX
+    results = Results(python_version(), {"orjson": version("orjson")})
+    with ExitStack() as stack:
+        peers: PeerProcess | None = None
+        if arguments.peers or arguments.peers_python:
+            peers = stack.enter_context(peer_process(arguments.peers_python))
+            results.versions |= peers.versions
+        for part in arguments.only:
+            began = time.perf_counter()
+            measure_part(part, results, effort, rules_max, peers)
+            print(f"{part}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    return results
+
+
+def measure_part(
+    part: str, results: Results, effort: Effort, rules_max: int, peers: PeerProcess | None
+) -> None:
+    """Adds one part to the results."""
+    changed = min(CHANGED_RULES, rules_max)
+    half = Effort(effort.rounds, effort.seconds / 2)
+    if part == "mixed":
+        results.figures += measure(MIXED, make(mixed_workload, SIZES, rules_max), effort, peers)
+    elif part == "shapes":
+        workloads = make(shapes_workload, SIZES[1:], rules_max)
+        results.figures += measure(SHAPES, workloads, effort, None)
+    elif part == "flights":
+        results.figures += measure(FLIGHTS, make(flights_workload, SIZES, rules_max), effort, peers)
+    elif part == "families":
+        for family in FAMILIES:
+            sizes = FAMILY_SIZES + (SIZES[-1:] if family in BIG_FAMILIES else ())
+            workloads = make(partial(family_workload, family), sizes, rules_max)
+            results.figures += measure(family, workloads, half, None)
+    elif part == "answers":
+        for name, workload in (
+            (MIXED, mixed_workload(ANSWER_RULES)),
+            (FLIGHTS, flights_workload(ANSWER_RULES)),
+            ("one condition", condition_workload(ANSWER_CONDITIONS)),
+        ):
+            results.differences += compare_answers(name, workload, ANSWER_EVENTS, peers)
+    elif part == "changes":
+        results.changes.append(measure_changes(changed))
+    elif part == "loading":
+        results.loading.append(measure_loading(changed))
+    else:
+        results.memory += [measure_memory(size) for size in sorted({changed, rules_max})]
+
+
+def make(
+    workload: Callable[[int], Workload], sizes: tuple[int, ...], rules_max: int
+) -> dict[int, Workload]:
+    """The workloads by their number of rules."""
+    return {size: workload(size) for size in sizes if size <= rules_max}
 
 
 if __name__ == "__main__":

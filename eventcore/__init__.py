@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from eventcore.errors import EventcoreError
+    from eventcore.patterns.explanation import Explanation
+    from eventcore.patterns.lint import Finding, LintedRule, lint
+    from eventcore.patterns.trial import explain, test_event_pattern
     from eventcore.queues.queue_spec import Chaos, RedriveAllow
     from eventcore.runtime.broker import Broker, Event
     from eventcore.runtime.broker import open_broker as open  # noqa: A004  (as in `eventcore.open`)
@@ -31,6 +34,9 @@ __all__ = [
     "Chaos",
     "Event",
     "EventcoreError",
+    "Explanation",
+    "Finding",
+    "LintedRule",
     "Message",
     "OutgoingMessage",
     "Queue",
@@ -38,13 +44,19 @@ __all__ = [
     "Reject",
     "Retry",
     "__version__",
+    "explain",
+    "lint",
     "open",
+    "test_event_pattern",
 ]
 
 _HOMES: Final = {
     "Broker": ("eventcore.runtime.broker", "Broker"),
     "Event": ("eventcore.runtime.broker", "Event"),
     "EventcoreError": ("eventcore.errors", "EventcoreError"),
+    "Explanation": ("eventcore.patterns.explanation", "Explanation"),
+    "Finding": ("eventcore.patterns.lint", "Finding"),
+    "LintedRule": ("eventcore.patterns.lint", "LintedRule"),
     "Chaos": ("eventcore.queues.queue_spec", "Chaos"),
     "Message": ("eventcore.runtime.handles", "Message"),
     "OutgoingMessage": ("eventcore.runtime.handles", "OutgoingMessage"),
@@ -52,7 +64,10 @@ _HOMES: Final = {
     "RedriveAllow": ("eventcore.queues.queue_spec", "RedriveAllow"),
     "Reject": ("eventcore.runtime.consumer", "Reject"),
     "Retry": ("eventcore.runtime.consumer", "Retry"),
+    "explain": ("eventcore.patterns.trial", "explain"),
+    "lint": ("eventcore.patterns.lint", "lint"),
     "open": ("eventcore.runtime.broker", "open_broker"),
+    "test_event_pattern": ("eventcore.patterns.trial", "test_event_pattern"),
 }
 
 

@@ -79,11 +79,15 @@ class MissingParameter(RequestError):
 
 
 class InvalidPattern(RequestError):
-    """An event pattern is not valid; `reason` is the text that follows AWS's "Reason: "."""
+    """An event pattern is not valid; `reason` is the text that follows AWS's "Reason: ".
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"Event pattern is not valid. Reason: {reason}")
+    `noun` is what the pattern is called where it stands ("Filter policy" in SNS).
+    """
+
+    def __init__(self, reason: str, noun: str = "Event pattern") -> None:
+        super().__init__(f"{noun} is not valid. Reason: {reason}")
         self.reason = reason
+        self.noun = noun
 
 
 class InvalidReceiptHandle(RequestError):

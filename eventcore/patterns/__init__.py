@@ -7,8 +7,25 @@ docs/reference/event-patterns.md, the index in docs/decisions/0005-matcher.md.
 from __future__ import annotations
 
 from eventcore.patterns.compiler import compile_pattern
+from eventcore.patterns.dialects import BUS, RECORD_FILTER, SNS_ATTRIBUTES, SNS_BODY, Dialect
 from eventcore.patterns.evaluation import matches
+from eventcore.patterns.filter_policy import FilterPolicy, compile_filter_policy
 from eventcore.patterns.matcher import Matcher
 from eventcore.patterns.pattern import Pattern
+from eventcore.patterns.record_filter import Decision, RecordFilter
 
-__all__ = ["Matcher", "Pattern", "compile_pattern", "matches"]
+__all__ = [
+    "BUS",
+    "RECORD_FILTER",
+    "SNS_ATTRIBUTES",
+    "SNS_BODY",
+    "Decision",
+    "Dialect",
+    "FilterPolicy",
+    "Matcher",
+    "Pattern",
+    "RecordFilter",
+    "compile_filter_policy",
+    "compile_pattern",
+    "matches",
+]

@@ -33,14 +33,11 @@ def ip_address_of(text: str) -> IpAddress | None:
 
 def ipv4_of(text: str) -> int | None:
     """The 32 bits of a dotted IPv4 address, or None."""
-    parts = text.split(".", 4)
-    if len(parts) != 4:
-        return None
     try:
-        first, second, third, fourth = map(_OCTETS.__getitem__, parts)
-    except KeyError:
+        first, second, third, fourth = text.split(".", 4)
+        return _OCTETS[first] << 24 | _OCTETS[second] << 16 | _OCTETS[third] << 8 | _OCTETS[fourth]
+    except (KeyError, ValueError):
         return None
-    return first << 24 | second << 16 | third << 8 | fourth
 
 
 def ipv6_of(text: str) -> int | None:

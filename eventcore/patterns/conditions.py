@@ -69,8 +69,11 @@ class Exact(msgspec.Struct, frozen=True):
 
     def accepts(self, value: object) -> bool:
         """Whether `value` is of the same type and equal; all numbers are one type."""
+        if self.value.__class__ is str:
+            return value == self.value
         if is_number(value):
-            return is_number(self.value) and canonical_number(value) == self.value  # type: ignore[arg-type]
+            number = canonical_number(value)  # type: ignore[arg-type]
+            return is_number(self.value) and number == self.value
         return value.__class__ is self.value.__class__ and value == self.value
 
 

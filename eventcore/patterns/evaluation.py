@@ -74,8 +74,9 @@ def _holds_in_object(
             goals_of_step.setdefault(condition.steps[depth], []).append(goal)
         elif not may_be_absent:
             return False
-    for condition, _ in goals:
-        fields = nest_dotted_keys(fields, spellings_below(condition.steps, depth))
+    spellings = [spellings_below(condition.steps, depth) for condition, _ in goals]
+    if any(spellings):
+        fields = nest_dotted_keys(fields, frozenset().union(*spellings))
     for step, below in goals_of_step.items():
         if not _holds_at(below, depth + 1, fields.get(step, _MISSING), arrays):
             return False

@@ -7,8 +7,9 @@ whole one function without branches or loops of its own:
         record = decode(text)
         object_1 = record.field_2
         alive ^= index_1[record.field_0] | index_2[record.field_1] | index_3[object_1.field_0]
-        if alive & index_4.mentions:
-            alive ^= alive & index_4[object_1.field_1]
+        asked = alive & index_4.mentions
+        if asked:
+            alive ^= index_4.refuted(asked, object_1.field_1)
         ...
         return alive
 
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Annotated, Any, Final, TypeAlias, final
 
 import msgspec
@@ -37,9 +39,9 @@ from msgspec import UNSET, UnsetType
 
 from eventcore.codec import json_decoder
 from eventcore.patterns.numbers import read_float
-from eventcore.patterns.path_tree import PathNode
+from eventcore.patterns.path_tree import Doubt, PathNode, grow
 
-__all__ = ["FIELDS_MAX", "EventReader", "build_reader"]
+__all__ = ["FIELDS_MAX", "EventReader", "ValuesReader", "build_reader", "build_values_reader"]
 
 FIELDS_MAX: Final = 256
 """Fields of all structs together. Larger trees are walked."""
@@ -48,6 +50,9 @@ EventReader: TypeAlias = Callable[[bytes | str, int], int]
 """The slots, of all slots in use, that an event satisfies. Raises AttributeError, TypeError and
 msgspec.DecodeError for an event of another shape, and for what is no JSON object.
 """
+
+ValuesReader: TypeAlias = Callable[[bytes | str], tuple[object, ...]]
+"""The leaf of each of some paths, UNSET where there is none. Raises as EventReader."""
 
 _Never = Annotated[str, msgspec.Meta(min_length=2, max_length=1)]
 _NAMES_WITH_ESCAPES: Final = re.compile(r'["\\\x00-\x1f]')
@@ -65,6 +70,34 @@ def build_reader(root: PathNode) -> EventReader | None:
     code = _Code()
     code.add_record("record", root)
     return code.reader(json_decoder(root.record_type, read_float))
+
+
+def build_values_reader(paths: list[tuple[str, ...]]) -> ValuesReader | None:
+    """A reader of the leaves on some paths; None if no record has them all."""
+    if any(one == other[: len(one)] for one in paths for other in paths if one is not other):
+        return None
+    root = PathNode(Doubt())
+    for steps in paths:
+        grow(root, steps)
+    names: list[str] = []
+    if not _collect(root, names) or any(map(_NAMES_WITH_ESCAPES.search, names)):
+        return None
+    _build_type(root)
+    assert root.record_type is not None, "it was just built"
+    decode: Callable[[bytes | str], Any] = json_decoder(root.record_type, read_float)
+    pick = attrgetter(*(_attribute(root, steps) for steps in paths))
+    if len(paths) == 1:
+        return lambda event: (pick(decode(event)),)
+    return lambda event: pick(decode(event))
+
+
+def _attribute(root: PathNode, steps: tuple[str, ...]) -> str:
+    names: list[str] = []
+    node = root
+    for step in steps:
+        names.append(f"field_{list(node.children).index(step)}")
+        node = node.children[step]
+    return ".".join(names)
 
 
 def _collect(node: PathNode, names: list[str]) -> bool:
@@ -115,8 +148,8 @@ class _Code:
     def __init__(self) -> None:
         self._objects: list[str] = []
         self._quick: list[str] = []
-        # By expression: that of the slots that are concerned.
-        self._slow: dict[str, str] = {}
+        self._slow: list[tuple[str, str]] = []
+        self._shapeless: list[tuple[str, str]] = []
         self._names: dict[str, object] = {}
 
     def add_record(self, variable: str, node: PathNode) -> None:
@@ -129,12 +162,12 @@ class _Code:
                 self.add_record(inner, child)
             elif child.children or child.is_irregular or child.index is None:
                 name = self._name("node", child)
-                self._slow[f"{name}.failed({value})"] = f"{name}.concerned"
+                concerned = f"{name}.below" if child.index is None else f"{name}.concerned"
+                self._shapeless.append((concerned, f"{name}.failed({value})"))
             elif child.index.is_remembering:
                 self._quick.append(f"{self._name('index', child.index)}[{value}]")
             else:
-                name = self._name("index", child.index)
-                self._slow[f"{name}[{value}]"] = f"{name}.mentions"
+                self._slow.append((self._name("index", child.index), value))
 
     def reader(self, decode: Callable[[bytes | str], Any]) -> EventReader:
         """The function of a text and the slots in use."""
@@ -142,7 +175,10 @@ class _Code:
         lines = ["def made(text, alive):\n", "    record = decode(text)\n", *self._objects]
         if self._quick:
             lines.append(f"    alive ^= {' | '.join(self._quick)}\n")
-        for failed, concerned in self._slow.items():
+        for index, value in self._slow:
+            lines.append(f"    asked = alive & {index}.mentions\n    if asked:\n")
+            lines.append(f"        alive ^= {index}.refuted(asked, {value})\n")
+        for concerned, failed in self._shapeless:
             lines.append(f"    if alive & {concerned}:\n        alive ^= alive & {failed}\n")
         lines.append("    return alive\n")
         made: EventReader = self._compiled(lines)
@@ -150,7 +186,8 @@ class _Code:
 
     def function(self) -> Callable[[Any], int]:
         """The function of a record, to the slots that fail."""
-        terms = [*self._quick, *self._slow]
+        terms = self._quick + [f"{index}.failing({value})" for index, value in self._slow]
+        terms += [failed for _, failed in self._shapeless]
         lines = ["def made(record):\n", *self._objects, f"    return {' | '.join(terms)}\n"]
         made: Callable[[Any], int] = self._compiled(lines)
         return made

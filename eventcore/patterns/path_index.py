@@ -5,8 +5,8 @@ for an absent field; a list or an object raises TypeError. The index is a dict o
 it remembers, because most values come again (a source, a state, a quantity), and computes what it
 does not have. Rules:
 
-- It remembers VALUES_MAX values and is then emptied. If by then it had been filled more often than
-  it had helped (ids, times), it remembers nothing any more.
+- It remembers VALUES_MAX values and is then emptied. If it computes more often than it remembers
+  (ids, times), it remembers nothing any more.
 - All indexes of one Matcher together remember about BYTES_MAX; then all are emptied.
 - A slot that is added or discarded on this path empties it; other paths do not matter to it.
 """
@@ -23,7 +23,14 @@ from eventcore.patterns.masks import without
 from eventcore.patterns.numbers import INTEGER_MAX
 from eventcore.patterns.tables import ValueTables
 
-__all__ = ["BYTES_MAX", "VALUES_MAX", "MemoBudget", "PathIndex", "is_decided_by_index"]
+__all__ = [
+    "BYTES_MAX",
+    "VALUES_MAX",
+    "Experience",
+    "MemoBudget",
+    "PathIndex",
+    "is_decided_by_index",
+]
 
 VALUES_MAX: Final = 4_096
 """Values per path whose answer is kept."""
@@ -31,10 +38,11 @@ CHARACTERS_MAX: Final = 256
 """Longer strings are not kept."""
 BYTES_MAX: Final = 8 * 1024 * 1024
 """Size of all remembered answers of one Matcher."""
+FEW: Final = 2
+"""Slots that are asked one by one."""
 _ENTRY_BYTES: Final = 200
-_VALUES_TO_JUDGE_BY: Final = 256
-"""With fewer values it goes on to remember."""
 _ZERO_AND_ONE: Final = frozenset((0, 1))
+_MISSES_TO_JUDGE_BY: Final = 64
 
 
 def is_decided_by_index(condition: Condition) -> bool:
@@ -44,16 +52,11 @@ def is_decided_by_index(condition: Condition) -> bool:
 
 @final
 class MemoBudget:
-    """What the indexes of one Matcher share: a size, and the number of events so far.
+    """What all indexes of one Matcher may remember together."""
 
-    `on_given_up` is called when an index stops to remember.
-    """
+    __slots__ = ("_indexes", "_left")
 
-    __slots__ = ("_indexes", "_left", "events", "on_given_up")
-
-    def __init__(self, on_given_up: Callable[[], None]) -> None:
-        self.events = 0
-        self.on_given_up = on_given_up
+    def __init__(self) -> None:
         self._left = BYTES_MAX
         self._indexes: dict[int, PathIndex] = {}
 
@@ -71,9 +74,24 @@ class MemoBudget:
         if self._left >= 0:
             return True
         for index in self._indexes.values():
-            index.start_anew()
+            index.forget()
         self._left = BYTES_MAX
         return False
+
+
+@final
+class Experience:
+    """What the indexes of one set of rules know about its events.
+
+    `on_given_up` is called when one of them stops to remember.
+    """
+
+    __slots__ = ("budget", "events", "on_given_up")
+
+    def __init__(self, budget: MemoBudget, on_given_up: Callable[[], None]) -> None:
+        self.budget = budget
+        self.events = 0
+        self.on_given_up = on_given_up
 
 
 @final
@@ -81,11 +99,12 @@ class PathIndex(dict[object, int]):
     """The conditions on one path. See the module's text."""
 
     __slots__ = (
-        "_accepting", "_anything", "_budget", "_but", "_events_before", "_of_zero_and_one",
-        "_refusing", "absent", "is_remembering", "mentions", "missing",
+        "_accepting", "_anything", "_but", "_conditions", "_events_before", "_experience",
+        "_misses", "_refusing", "_text_look_ups", "_texts", "absent", "is_remembering",
+        "mentions", "missing",
     )  # fmt: skip
 
-    def __init__(self, budget: MemoBudget) -> None:
+    def __init__(self, experience: Experience) -> None:
         super().__init__()
         self.mentions = 0
         """Slots with a condition here."""
@@ -97,13 +116,15 @@ class PathIndex(dict[object, int]):
         """Whether most values come again."""
         self._anything = 0
         self._but = 0
-        self._accepting = ValueTables(budget.spend)
-        self._refusing = ValueTables(budget.spend)
-        self._budget = budget
-        self._events_before = budget.events
-        # Not remembered as values: to a dict, True is 1 and False is 0.
-        self._of_zero_and_one: dict[tuple[bool, int] | None, int] = {}
-        budget.join(self)
+        self._conditions: dict[int, Condition] = {}
+        self._accepting = ValueTables(experience.budget.spend)
+        self._texts = self._accepting.texts
+        self._text_look_ups = self._accepting.text_look_ups
+        self._refusing = ValueTables(experience.budget.spend)
+        self._experience = experience
+        self._events_before = experience.events
+        self._misses = 0
+        experience.budget.join(self)
 
     def add_condition(self, condition: Condition, slot: int) -> None:
         """Enters the condition of a slot."""
@@ -120,7 +141,8 @@ class PathIndex(dict[object, int]):
             self._but |= bit
             self._refusing.add(buts[0].refused, slot)
         self._accepting.add(condition.tests, slot)
-        self._forget()
+        self._conditions[slot] = condition
+        self.forget()
 
     def discard_condition(self, condition: Condition, slot: int) -> None:
         """Takes out what `add_condition` entered."""
@@ -135,63 +157,102 @@ class PathIndex(dict[object, int]):
         self._anything = without(self._anything, bit)
         self._but = without(self._but, bit)
         self._accepting.discard(condition.tests, slot)
-        self._forget()
+        del self._conditions[slot]
+        self.forget()
 
-    def start_anew(self) -> None:
-        """Empties what is remembered, and remembers no more if it did not help."""
-        events = self._budget.events - self._events_before
-        if len(self) >= _VALUES_TO_JUDGE_BY and events < 2 * len(self):
-            self.is_remembering = False
-            self._budget.on_given_up()
-        self._forget()
+    def leave(self) -> None:
+        """The path has no conditions any more."""
+        self._experience.budget.leave(self)
+
+    def forget(self) -> None:
+        """Empties what is remembered."""
+        self.clear()
+        self._accepting.forget()
 
     def __missing__(self, value: object) -> int:
-        if value.__class__ is not str:
-            return self._failing_literal(value)
-        accepting = self._anything | self._accepting.of_text(value)
-        if self._but:
-            accepting |= without(self._but, self._refusing.of_text(value))
-        # What no slot accepts is the usual value: one mask, shared by all answers.
-        failing = self.mentions ^ accepting if accepting else self.mentions
-        if self.is_remembering and len(value) <= CHARACTERS_MAX:
+        failing = self.failing(value)
+        if not self.is_remembering:
+            return failing
+        if value.__class__ is str:
+            if len(value) <= CHARACTERS_MAX:
+                self._remember(value, failing)
+        elif _is_own_key(value):
             self._remember(value, failing)
         return failing
 
-    def _failing_literal(self, value: object) -> int:
-        if value is msgspec.UNSET:
-            self[value] = self.missing
+    def refuted(self, slots: int, value: object) -> int:
+        """Those of `slots`, which are some of `mentions`, that fail. A few are asked one by one:
+        that is cheaper than tables that know of all.
+        """
+        if value.__class__ is not str:
+            if value is msgspec.UNSET:
+                return slots & self.missing
+            _check_leaf(value)
+        if slots.bit_count() > FEW:
+            return slots & self.failing(value)
+        refuted = 0
+        conditions = self._conditions
+        while slots:
+            slot = slots.bit_length() - 1
+            bit = 1 << slot
+            slots ^= bit
+            for test in conditions[slot].tests:
+                if test.accepts(value):
+                    break
+            else:
+                refuted |= bit
+        return refuted
+
+    def failing(self, value: object) -> int:
+        """As `self[value]`, but nothing is remembered. For values that do not come again."""
+        if value.__class__ is str:
+            # As ValueTables.of_text, without the call: most events come through here.
+            accepting = self._texts.get(value, 0)
+            if accepting < 0:
+                accepting = 1 << ~accepting
+            for look_up in self._text_look_ups:
+                accepting |= look_up(value)
+            if self._anything:
+                accepting |= self._anything
+            if self._but:
+                accepting |= without(self._but, self._refusing.of_text(value))
+        elif value is msgspec.UNSET:
             return self.missing
-        key = (value.__class__ is bool, int(value)) if value in _ZERO_AND_ONE else None
-        if key in self._of_zero_and_one:
-            return self._of_zero_and_one[key]
-        accepting = self._anything | self._accepting.of_literal(value)
-        if self._but:
-            accepting |= without(self._but, self._refusing.of_literal(value))
-        failing = self.mentions ^ accepting if accepting else self.mentions
-        if key is not None:
-            self._of_zero_and_one[key] = failing
-        elif self.is_remembering and _is_own_key(value):
-            self._remember(value, failing)
-        return failing
+        else:
+            _check_leaf(value)
+            accepting = self._anything | self._accepting.of_literal(value)
+            if self._but:
+                accepting |= without(self._but, self._refusing.of_literal(value))
+        # What no slot accepts is the usual value: one mask, shared by all answers.
+        return self.mentions ^ accepting if accepting else self.mentions
 
     def _remember(self, value: object, failing: int) -> None:
+        self._misses += 1
+        if self._misses % _MISSES_TO_JUDGE_BY == 0:
+            events = self._experience.events - self._events_before
+            if events < 2 * self._misses:
+                self.is_remembering = False
+                self.forget()
+                self._experience.on_given_up()
+                return
         size = _ENTRY_BYTES
         if failing is not self.mentions:
             size += failing.bit_length() >> 3
         if len(self) >= VALUES_MAX:
-            self.start_anew()
-        elif self._budget.spend(size):
+            self.forget()
+        if self._experience.budget.spend(size):
             self[value] = failing
 
-    def _forget(self) -> None:
-        self.clear()
-        self._of_zero_and_one.clear()
-        self._accepting.forget()
-        self._events_before = self._budget.events
+
+def _check_leaf(value: object) -> None:
+    if value.__class__ is list or value.__class__ is dict:
+        raise TypeError("the value of a path is a leaf")
 
 
 def _is_own_key(value: object) -> bool:
-    """Whether what a dict takes for equal is equal to a pattern: 2**60 is not 1.152921504606847e18
-    (`eventcore.patterns.numbers`).
+    """Whether what a dict takes for equal is equal to a pattern, too: true is not 1, and 2**60 is
+    not 1.152921504606847e18 (`eventcore.patterns.numbers`).
     """
-    return not isinstance(value, (int, float)) or -INTEGER_MAX <= value <= INTEGER_MAX
+    if not isinstance(value, (int, float)):
+        return True
+    return value not in _ZERO_AND_ONE and -INTEGER_MAX <= value <= INTEGER_MAX

@@ -26,9 +26,9 @@ from msgspec import UNSET
 from eventcore.patterns.conditions import Condition
 from eventcore.patterns.dotted import nest_dotted_keys
 from eventcore.patterns.masks import without
-from eventcore.patterns.path_index import MemoBudget, PathIndex
+from eventcore.patterns.path_index import Experience, PathIndex
 
-__all__ = ["Doubt", "PathNode", "PathTree"]
+__all__ = ["Doubt", "PathNode", "PathTree", "grow"]
 
 LEARNED_ITEMS_MAX: Final = 64
 """Items of an array that are looked at for their shape."""
@@ -49,7 +49,7 @@ class PathNode:
     """One step of the paths."""
 
     __slots__ = (
-        "_doubt", "absent", "below", "children", "index", "is_irregular", "missing",
+        "absent", "below", "children", "doubt", "index", "is_irregular", "missing",
         "missing_below", "record_failed", "record_type", "spellings",
     )  # fmt: skip
 
@@ -72,15 +72,17 @@ class PathNode:
         """
         self.record_type: type | None = None
         self.record_failed: Callable[[Any], int] = _no_record
-        self._doubt = doubt
+        self.doubt = doubt
 
     def failed(self, value: object) -> int:
         """The slots with a failing condition at or below this node. UNSET is an absent value."""
         kind = value.__class__
         if kind is dict:
-            failed = self.missing_here
-            return failed | self.failed_below(value) if self.children else failed  # type: ignore[arg-type]
+            below = self.failed_below(value) if self.children else 0  # type: ignore[arg-type]
+            return self.missing_here | below
         if kind is list:
+            if self.record_type is not None and self.index is None:
+                return self._failed_in_records(value)  # type: ignore[arg-type]
             return self._failed_in_array(value)  # type: ignore[arg-type]
         if kind is self.record_type:
             return self.missing_here | self.record_failed(value)
@@ -132,10 +134,22 @@ class PathNode:
         self.is_irregular = True
         return True
 
+    def _failed_in_records(self, items: list[object]) -> int:
+        """`_failed_in_array` for the usual array of objects, below which alone are conditions."""
+        failed = -1
+        record_type, record_failed = self.record_type, self.record_failed
+        for item in items:
+            if item.__class__ is not record_type:
+                return self._failed_in_array(items)
+            failed &= record_failed(item)
+        self.doubt.slots |= self.absent
+        return failed if failed >= 0 else self.missing
+
     def _failed_in_array(self, items: list[object]) -> int:
-        self._doubt.slots |= self.absent
+        self.doubt.slots |= self.absent
         here, below = self.missing_here, self.missing_below
         has_leaf = has_object = has_array = False
+        ask_object: Callable[[Any], int] = self.failed_below
         waiting = [items]
         while waiting:
             for item in waiting.pop():
@@ -146,9 +160,7 @@ class PathNode:
                 elif kind is dict or kind is self.record_type:
                     if not self.children:
                         continue
-                    failed = (
-                        self.failed_below(item) if kind is dict else self.record_failed(item)  # type: ignore[arg-type]
-                    )
+                    failed = ask_object(item) if kind is dict else self.record_failed(item)
                     below = below & failed if has_object else failed
                     has_object = True
                 elif self.index is not None:
@@ -158,9 +170,22 @@ class PathNode:
         if has_array and self.index is not None:
             # A leaf in an inner array chooses an element that may lack what the objects have.
             both = self.index.mentions & self.below
-            self._doubt.slots |= both
+            self.doubt.slots |= both
             below = without(below, both & self.absent)
         return here | below
+
+
+def grow(root: PathNode, steps: tuple[str, ...]) -> list[PathNode]:
+    """The nodes of a path, the root first; those that are not there are made."""
+    trail = [root]
+    for depth, step in enumerate(steps):
+        child = trail[-1].children.get(step)
+        if child is None:
+            child = trail[-1].children[step] = PathNode(root.doubt)
+            for start, node in enumerate(trail[:-1]):
+                node.spellings.add(".".join(steps[start : depth + 1]))
+        trail.append(child)
+    return trail
 
 
 def _is_bare(node: PathNode) -> bool:
@@ -175,11 +200,10 @@ def _no_record(record: object) -> int:
 class PathTree:
     """The tree, and its changes. `version` counts those that changed the set of nodes."""
 
-    __slots__ = ("_budget", "_doubt", "root", "version")
+    __slots__ = ("_experience", "root", "version")
 
-    def __init__(self, budget: MemoBudget, doubt: Doubt) -> None:
-        self._budget = budget
-        self._doubt = doubt
+    def __init__(self, experience: Experience, doubt: Doubt) -> None:
+        self._experience = experience
         self.root: Final = PathNode(doubt)
         self.version = 0
 
@@ -187,21 +211,17 @@ class PathTree:
         """Enters a condition of a slot."""
         bit = 1 << slot
         needed = 0 if condition.may_be_absent else bit
-        trail = [self.root]
-        for step in condition.steps:
-            node = trail[-1]
-            node.missing_below |= needed
-            node.missing |= needed
-            node.below |= bit
-            node.absent |= bit ^ needed
-            if step not in node.children:
-                self._grow(trail, condition.steps)
-            trail.append(node.children[step])
-        node = trail[-1]
+        trail = grow(self.root, condition.steps)
+        node = trail.pop()
+        for above in trail:
+            above.missing_below |= needed
+            above.missing |= needed
+            above.below |= bit
+            above.absent |= bit ^ needed
         node.missing |= needed
         node.absent |= bit ^ needed
-        if node.index is None:
-            node.index = PathIndex(self._budget)
+        if node.index is None:  # so it is new, too, or it was an inner node only
+            node.index = PathIndex(self._experience)
             self.version += 1
         node.index.add_condition(condition, slot)
 
@@ -221,22 +241,15 @@ class PathTree:
         node.index.discard_condition(condition, slot)
         if node.index.mentions:
             return
-        self._budget.leave(node.index)
+        node.index.leave()
         node.index = None
         self.version += 1
         while trail and _is_bare(node):
             self._prune(trail, condition.steps)
             node = trail.pop()
 
-    def _grow(self, trail: list[PathNode], steps: tuple[str, ...]) -> None:
-        """Gives the last node of the trail the child that `steps` leads to."""
-        self.version += 1
-        trail[-1].children[steps[len(trail) - 1]] = PathNode(self._doubt)
-        for depth, node in enumerate(trail[:-1]):
-            node.spellings.add(".".join(steps[depth : len(trail)]))
-
     def _prune(self, trail: list[PathNode], steps: tuple[str, ...]) -> None:
-        """Undoes `_grow`."""
+        """Undoes what `grow` did for the last child."""
         del trail[-1].children[steps[len(trail) - 1]]
         for depth, node in enumerate(trail[:-1]):
             node.spellings.discard(".".join(steps[depth : len(trail)]))

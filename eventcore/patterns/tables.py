@@ -25,11 +25,10 @@ from eventcore.patterns.conditions import (
     SuffixIgnoreCase,
     ValueTest,
     Wildcard,
-    as_double,
     is_number,
 )
 from eventcore.patterns.masks import SlotTable
-from eventcore.patterns.numbers import canonical_number
+from eventcore.patterns.numbers import CanonicalNumber, canonical_number
 from eventcore.patterns.range_table import RangeTable
 from eventcore.patterns.text_tables import (
     AddressTable,
@@ -62,11 +61,18 @@ class ValueTables:
     something is remembered (`path_index.MemoBudget`).
     """
 
-    __slots__ = ("_literals", "_numbers", "_ranges", "_spend", "_strings", "_text_tables")
+    __slots__ = (
+        "_exact_texts", "_literals", "_numbers", "_ranges", "_spend", "_text_tables",
+        "text_look_ups", "texts",
+    )  # fmt: skip
 
     def __init__(self, spend: Callable[[int], bool]) -> None:
         self._spend = spend
-        self._strings = SlotTable()
+        self._exact_texts = SlotTable()
+        self.texts: Final = self._exact_texts.entries
+        """Entries of the exact texts; always this dict. For look-ups as in `of_text`."""
+        self.text_look_ups: Final[list[Callable[[str], int]]] = []
+        """What else accepts texts; always this list."""
         self._numbers: SlotTable | None = None
         # Apart from the numbers: to a dict, True is 1.
         self._literals: SlotTable | None = None
@@ -75,28 +81,26 @@ class ValueTables:
 
     def of_text(self, value: str) -> int:
         """The mask of the slots that accept a string."""
-        entry = self._strings.entries.get(value, 0)
-        mask = entry if entry >= 0 else 1 << ~entry
-        if self._text_tables:
-            for table in self._text_tables.values():
-                mask |= table.get(value)
+        mask = self.texts.get(value, 0)
+        if mask < 0:
+            mask = 1 << ~mask
+        for look_up in self.text_look_ups:
+            mask |= look_up(value)
         return mask
 
     def of_literal(self, value: object) -> int:
         """The mask of the slots that accept a leaf that is no string."""
+        number: CanonicalNumber
         if value.__class__ is float:
-            mask = 0 if self._numbers is None else self._numbers.get(value)
-            return mask if self._ranges is None else mask | self._ranges.get(value)
-        if value is None or isinstance(value, bool):
+            number = value
+        elif value is None or isinstance(value, bool):
             return 0 if self._literals is None else self._literals.get(value)
-        assert is_number(value), "an event holds JSON values only"
-        mask = 0
-        if self._numbers is not None:
-            mask = self._numbers.get(canonical_number(value))  # type: ignore[arg-type]
-        if self._ranges is not None:
-            number = as_double(value)
-            if number is not None:
-                mask |= self._ranges.get(number)
+        else:
+            assert is_number(value), "an event holds JSON values only"
+            number = canonical_number(value)  # type: ignore[arg-type]
+        mask = 0 if self._numbers is None else self._numbers.get(number)
+        if self._ranges is not None and number.__class__ is float:
+            mask |= self._ranges.get(number)
         return mask
 
     def forget(self) -> None:
@@ -138,12 +142,13 @@ class ValueTables:
                     table.discard(test, slot)
                     if not table:
                         del self._text_tables[test.__class__]
+                        self._note_text_tables()
         if ranges and self._ranges is not None:
             self._ranges.discard(ranges, slot)
 
     def _exact(self, test: Exact) -> SlotTable:
         if isinstance(test.value, str):
-            return self._strings
+            return self._exact_texts
         if is_number(test.value):
             if self._numbers is None:
                 self._numbers = SlotTable()
@@ -157,7 +162,11 @@ class ValueTables:
         table = self._text_tables.get(kind)
         if table is None:
             table = self._text_tables[kind] = _TABLE_OF_TEST[kind]()
+            self._note_text_tables()
         return table
+
+    def _note_text_tables(self) -> None:
+        self.text_look_ups[:] = [table.get for table in self._text_tables.values()]
 
 
 def _simplest(test: ValueTest) -> ValueTest:

@@ -11,6 +11,7 @@ once each per slot and test. What a look-up costs:
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Final, Protocol, TypeAlias, final
 
 from eventcore.patterns.addresses import ip_address_of, ipv6_of
@@ -25,7 +26,7 @@ from eventcore.patterns.conditions import (
     Wildcard,
 )
 from eventcore.patterns.folding import fold
-from eventcore.patterns.masks import SlotTable, slots_in, without
+from eventcore.patterns.masks import SlotTable, without
 
 __all__ = [
     "AddressTable",
@@ -38,6 +39,8 @@ __all__ = [
     "WildcardTable",
 ]
 
+_FEW: Final = 4
+"""So many wildcards are asked without looking for substrings first."""
 _GRAM: Final = 3
 """Characters of the substrings under which wildcards are filed."""
 
@@ -133,11 +136,12 @@ class CidrTable:
 class AffixTable:
     """Starts of strings, or ends."""
 
-    __slots__ = ("_is_suffix", "_of_length")
+    __slots__ = ("_is_suffix", "_of_length", "_shelves")
 
     def __init__(self, *, is_suffix: bool) -> None:
         self._is_suffix = is_suffix
         self._of_length: dict[int, SlotTable] = {}
+        self._shelves: tuple[tuple[int, dict[Hashable, int]], ...] = ()
 
     def __len__(self) -> int:
         return len(self._of_length)
@@ -145,7 +149,10 @@ class AffixTable:
     def add(self, test: TextTest, slot: int) -> None:
         """See TextTable."""
         assert isinstance(test, Prefix | Suffix)
-        self._of_length.setdefault(len(test.text), SlotTable()).add(test.text, slot)
+        if len(test.text) not in self._of_length:
+            self._of_length[len(test.text)] = SlotTable()
+            self._note_shelves()
+        self._of_length[len(test.text)].add(test.text, slot)
 
     def discard(self, test: TextTest, slot: int) -> None:
         """See TextTable."""
@@ -155,17 +162,27 @@ class AffixTable:
             texts.discard(test.text, slot)
             if not texts:
                 del self._of_length[len(test.text)]
+                self._note_shelves()
 
     def get(self, value: str) -> int:
         """See TextTable."""
-        mask, size = 0, len(value)
-        for length, texts in self._of_length.items():
-            if length > size:
-                continue
-            affix = value[size - length :] if self._is_suffix else value[:length]
-            entry = texts.entries.get(affix, 0)
-            mask |= entry if entry >= 0 else 1 << ~entry
+        mask = 0
+        if self._is_suffix:
+            size = len(value)
+            for length, slots in self._shelves:
+                # A start below 0 would count from the end.
+                entry = slots.get(value[size - length :]) if length <= size else None
+                if entry is not None:
+                    mask |= entry if entry >= 0 else 1 << ~entry
+            return mask
+        for length, slots in self._shelves:
+            entry = slots.get(value[:length])
+            if entry is not None:
+                mask |= entry if entry >= 0 else 1 << ~entry
         return mask
+
+    def _note_shelves(self) -> None:
+        self._shelves = tuple((length, slots.entries) for length, slots in self._of_length.items())
 
 
 _Folded: TypeAlias = dict[str, dict[IgnoreCase | PrefixIgnoreCase | SuffixIgnoreCase, SlotTable]]
@@ -357,19 +374,37 @@ class WildcardTable:
         size = len(value)
         found = 0
         for length, numbers in self._starts.items():
-            found |= numbers.get(value[:length])
+            entry = numbers.entries.get(value[:length])
+            if entry is not None:
+                found |= entry if entry >= 0 else 1 << ~entry
         if not found:
             return 0
         ends = 0
         for length, numbers in self._ends.items():
-            ends |= numbers.get(value[max(size - length, 0) :])
+            entry = numbers.entries.get(value[size - length :] if length <= size else None)
+            if entry is not None:
+                ends |= entry if entry >= 0 else 1 << ~entry
         found &= ends
-        if without(found, self._plain):
+        if found.bit_count() > _FEW and without(found, self._plain):
             found &= self._plain | self._with_grams(value)
+        return self._slots_among(found, value) if found else 0
+
+    def _slots_among(self, numbers: int, value: str) -> int:
+        """The slots of those of the numbers, whose start and end the value has, that accept it."""
         mask = 0
-        for number in slots_in(found) if found else ():
-            if self._tests[number].accepts(value):
-                mask |= self._slots.get(number)
+        while numbers:
+            number = numbers.bit_length() - 1
+            numbers ^= 1 << number
+            pieces = self._tests[number].pieces
+            place, end = len(pieces[0]), len(value) - len(pieces[-1])
+            for piece in pieces[1:-1]:
+                place = value.find(piece, place, end) if place <= end else -1
+                if place < 0:
+                    break
+                place += len(piece)
+            else:
+                if place <= end:
+                    mask |= self._slots.get(number)
         return mask
 
     def _with_grams(self, value: str) -> int:
@@ -378,10 +413,11 @@ class WildcardTable:
         for length, numbers in self._grams.items():
             places = len(value) - length + 1
             if len(numbers) < places:
-                grams = {gram for gram in numbers.entries if gram in value}  # type: ignore[operator]
-            else:
-                grams = numbers.entries.keys() & {value[at : at + length] for at in range(places)}
-            for gram in grams:
+                for gram in numbers.entries:
+                    if str(gram) in value:
+                        found |= numbers.get(gram)
+                continue
+            for gram in numbers.entries.keys() & {value[at : at + length] for at in range(places)}:
                 found |= numbers.get(gram)
         return found
 

@@ -19,12 +19,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, final
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from eventcore import limits
 from eventcore.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, bus_arn, queue_arn, rule_arn
 from eventcore.buses.bus import EventBus, EventEntry, RuleSpec, Target
 from eventcore.buses.bus_spec import BusSpec
+from eventcore.buses.event import EventResult, EventWriter
 from eventcore.clock import Clock
 from eventcore.codec import decode_json, encode_json
 from eventcore.connect import TargetFactory
@@ -37,6 +39,15 @@ from eventcore.errors import (
 )
 from eventcore.ids import IdSource, format_uuid
 from eventcore.limits import Quotas, quotas_for
+from eventcore.patterns.explanation import Explanation
+from eventcore.patterns.lint import Finding, LintedRule, lint
+from eventcore.patterns.trial import (
+    EventLike,
+    explain_values,
+    pattern_text,
+    read_event,
+    read_pattern,
+)
 from eventcore.queues.queue_spec import (
     DEDUPLICATE_PER_QUEUE,
     LIMIT_PER_QUEUE,
@@ -225,7 +236,7 @@ class Broker:
             for number, arn in enumerate(arns, start=1)
         )
         self.engine.begin()
-        spec = RuleSpec(pattern=_pattern_text(pattern))
+        spec = RuleSpec(pattern=pattern_text(pattern))
         self.engine.replace_rule(self._bus(bus), name, spec, wanted)
         await self._durable()
         return rule_arn(self.account, self.region, bus, name)
@@ -247,6 +258,55 @@ class Broker:
         results = self.engine.put_events(self._bus(bus), entries, is_atomic=True)
         await self._durable()
         return [format_uuid(result.id) for result in results]
+
+    async def explain(
+        self, event: Event | EventLike, *, bus: str = DEFAULT_BUS
+    ) -> dict[str, Explanation]:
+        """Why each enabled rule of `bus` matches the event or does not, by the rules' names.
+        Nothing is put.
+
+        `event` is an `Event`, or a whole event as a mapping or JSON text. The work is done in a
+        thread. Raises NotFound, InvalidParameter.
+        """
+        arn = bus_arn(self.account, self.region, bus)
+        values = _values_of(event, arn) if isinstance(event, Event) else read_event(event)
+        self.engine.begin()
+        machine = self.engine.bus(arn)
+        self.engine.look(machine)
+        patterns = {r.name: r.pattern for r in machine.list_rules() if r.is_enabled}
+        await self._durable()
+
+        def explain_all() -> dict[str, Explanation]:
+            return {n: explain_values(read_pattern(p), values) for n, p in patterns.items()}
+
+        return await anyio.to_thread.run_sync(explain_all, abandon_on_cancel=True)
+
+    async def lint(self, *, bus: str | None = None) -> tuple[Finding, ...]:
+        """What is wrong, or is likely not meant, with the rules of all buses, or of one: rules that
+        no event can match, events that a target gets twice, chains of buses that are cut.
+
+        The work is done in a thread. Raises NotFound.
+        """
+        self.engine.begin()
+        if bus is None:
+            buses = self.engine.list_buses(self.account, self.region)
+        else:
+            buses = [self._bus(bus)]
+        rules: list[LintedRule] = []
+        for machine in buses:
+            self.engine.look(machine)
+            rules += (
+                LintedRule(
+                    record.name,
+                    record.pattern,
+                    tuple(target.arn for target in record.targets),
+                    record.is_enabled,
+                    machine.arn,
+                )
+                for record in machine.list_rules()
+            )
+        await self._durable()
+        return await anyio.to_thread.run_sync(lint, rules, abandon_on_cancel=True)
 
     # Handlers
 
@@ -285,7 +345,7 @@ class Broker:
         Behind it stand a rule and a queue of the same name (default: the handler's qualified name),
         so events wait durably while the program is down. `settings` are those of `create_queue`.
         """
-        text = _pattern_text(pattern)
+        text = pattern_text(pattern)
 
         def register(handler: H) -> H:
             self._check_not_running()
@@ -488,8 +548,15 @@ def _entry_of(event: Event) -> EventEntry:
     )
 
 
-def _pattern_text(pattern: Mapping[str, Any] | str) -> str:
-    return pattern if isinstance(pattern, str) else encode_json(pattern).decode()
+def _values_of(event: Event, bus: str) -> dict[str, object]:
+    """The event as rules of the bus see it; what it says of itself (id, time) stands."""
+    written = EventWriter(bus).write(_entry_of(event), bytes(16), 0)
+    if isinstance(written, EventResult):
+        raise InvalidParameter("event", written.error_message or "", event.source)
+    said = {
+        "id": event.id, "time": event.time, "account": event.account, "region": event.region
+    }  # fmt: skip
+    return {**read_event(written.text), **{name: text for name, text in said.items() if text}}
 
 
 def _name_of(handler: Handler) -> str:

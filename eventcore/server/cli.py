@@ -39,6 +39,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "redrive": ("redrive", "move the messages of a dead-letter queue back, or elsewhere"),
     "purge": ("purge", "delete all messages of a queue"),
     "put-events": ("put_events", "put events on a bus"),
+    "explain": ("explain", "see why an event matches a pattern or a rule, or does not"),
+    "lint": ("lint", "find rules that never match, that repeat each other, or mean something else"),
     "bench": ("bench", "measure a server, and check that it loses and repeats nothing"),
 }
 """Name -> (module in `eventcore.server.commands`, one line of help)."""

@@ -5,6 +5,7 @@ import pytest
 from eventcore.patterns import Matcher, compile_pattern
 from eventcore.patterns.masks import SlotTable
 from eventcore.patterns.path_index import VALUES_MAX
+from eventcore.patterns.rule_index import RuleIndex
 
 
 def matcher_of(*patterns: str) -> Matcher:
@@ -12,6 +13,13 @@ def matcher_of(*patterns: str) -> Matcher:
     for number, pattern in enumerate(patterns):
         matcher.add(number, compile_pattern(pattern))
     return matcher
+
+
+def index_of(matcher: Matcher) -> RuleIndex:
+    """The one index of a matcher of few rules."""
+    index = matcher._partition._rest
+    assert index is not None
+    return index
 
 
 def test_an_empty_matcher_matches_nothing():
@@ -57,12 +65,14 @@ def test_removing_everything_leaves_an_empty_index():
     ]
     matcher = matcher_of(*texts)
     assert matcher.match({"a": "x"}) == [0, 2, 3]
+    index = index_of(matcher)
     for number in range(len(texts)):
         matcher.remove(number)
-    root = matcher._tree.root
+    root = index._tree.root
     assert (root.children, root.missing, root.missing_below, root.below) == ({}, 0, 0, 0)
     assert (root.absent, root.spellings) == (0, set())
-    assert (matcher._used, matcher._undecided) == (0, 0)
+    assert (index._used, index._undecided) == (0, 0)
+    assert not matcher._partition
 
 
 @pytest.mark.parametrize(
@@ -91,7 +101,7 @@ def test_masks_do_not_grow_when_rules_come_and_go():
         matcher.add(number, pattern)
         if number >= 3:
             matcher.remove(number - 3)
-    assert matcher._used.bit_length() <= 4
+    assert index_of(matcher)._used.bit_length() <= 4
     assert matcher.match({"a": "x"}) == [997, 998, 999]
 
 
@@ -120,7 +130,7 @@ def test_true_one_and_the_text_one_are_kept_apart_when_answers_are_remembered():
 
 def test_what_is_remembered_is_bounded_in_values_and_their_length():
     matcher = matcher_of('{"a":[{"prefix":"x"}]}')
-    index = matcher._tree.root.children["a"].index
+    index = index_of(matcher)._tree.root.children["a"].index
     assert index is not None
     assert matcher.match({"a": "x" * 1_000}) == [0]
     assert len(index) == 0

@@ -1,4 +1,6 @@
-"""What matches what: every rule of docs/reference/event-patterns.md, asked of both engines."""
+"""What matches what: every rule of docs/reference/event-patterns.md, asked of all engines and of
+the oracle.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +8,7 @@ import json
 
 import pytest
 
-from eventcore.codec import decode_json
-from eventcore.patterns import Matcher, compile_pattern, matches
-
-
-def answer(pattern: str, event: str) -> bool:
-    """Whether the event matches; the index and the exact evaluation must agree."""
-    compiled = compile_pattern(pattern)
-    exact = matches(compiled, decode_json(event))
-    matcher = Matcher()
-    matcher.add(5, compiled)
-    assert matcher.match_json(event.encode()) == ([5] if exact else [])
-    return exact
+from tests.patterns.comparison import Add, Match, answer, compare
 
 
 def accepts(tests: str, value: str) -> bool:
@@ -72,6 +63,46 @@ def accepts(tests: str, value: str) -> bool:
             ['"y"', '["y"]'],
         ),
         ('[{"anything-but":"2001:db8::1"}]', ['"2001:0db8::1"'], ['"2001:db8::1"']),
+        ('[{"anything-but":{"wildcard":"x*z"}}]', ['"xz "', '""', "1", "null"], ['"xz"', '"xyz"']),
+        ('[{"anything-but":{"wildcard":["*a","b*"]}}]', ['"ab"', "1"], ['"ba"', '"a"', '"b"']),
+        ('[{"anything-but":{"equals-ignore-case":"Ab"}}]', ['"abc"', "1"], ['"ab"', '"AB"']),
+        ('[{"anything-but":{"equals-ignore-case":["a","b"]}}]', ['"c"', "null"], ['"A"', '"b"']),
+        ('[{"equals-ignore-case":"Ab"}]', ['"ab"', '"AB"', '"aB"'], ['"abc"', '"a"', "1", "null"]),
+        ('[{"equals-ignore-case":""}]', ['""'], ['" "', "null"]),
+        ('[{"equals-ignore-case":"\u00e4"}]', ['"\u00c4"', '"\u00e4"'], ['"a"', '"a\u0308"']),
+        ('[{"prefix":{"equals-ignore-case":"aB"}}]', ['"AB"', '"abx"'], ['"xab"', '"a"', "1"]),
+        ('[{"suffix":{"equals-ignore-case":"aB"}}]', ['"AB"', '"xab"'], ['"abx"', '"b"', "1"]),
+        ('[{"prefix":{"equals-ignore-case":""}}]', ['""', '"x"'], ["1", "null"]),
+        ('[{"prefix":{"equals-ignore-case":"\u00df"}}]', ['"SSx"', '"\u00dfx"'], ['"ssx"', '"S"']),
+        ('[{"suffix":{"equals-ignore-case":"\u00df"}}]', ['"xSS"', '"x\u00df"'], ['"xss"', '"S"']),
+        ('[{"wildcard":"*"}]', ['""', '"x"', '"a\\nb"'], ["1", "null", "true", "[]"]),
+        ('[{"wildcard":""}]', ['""'], ['"x"', "null"]),
+        ('[{"wildcard":"a*"}]', ['"a"', '"ab"', '"a*"'], ['"ba"', '""', '"A"']),
+        ('[{"wildcard":"*a"}]', ['"a"', '"ba"'], ['"ab"', '""']),
+        ('[{"wildcard":"ab*ba"}]', ['"abba"', '"abxba"', '"ab\\nba"'], ['"aba"', '"ab"']),
+        ('[{"wildcard":"*a*a*"}]', ['"aa"', '"xaxax"'], ['"a"', '"xax"']),
+        ('[{"wildcard":"a*ab*b"}]', ['"aabb"', '"axabxb"', '"aababb"'], ['"aab"', '"abb"']),
+        ('[{"wildcard":"a\\\\*b"}]', ['"a*b"'], ['"axb"', '"ab"', '"a\\\\*b"']),
+        ('[{"wildcard":"a\\\\\\\\*"}]', ['"a\\\\"', '"a\\\\x"'], ['"a*"', '"a"']),
+        ('[{"wildcard":"\U0001f600*"}]', ['"\U0001f600"', '"\U0001f600x"'], ['"x\U0001f600"']),
+        ('[{"cidr":"10.0.0.0/8"}]', ['"10.0.0.0"', '"10.255.255.255"'], ['"11.0.0.0"', "10"]),
+        ('[{"cidr":"10.0.0.77/24"}]', ['"10.0.0.0"', '"10.0.0.255"'], ['"10.0.1.0"']),
+        ('[{"cidr":"0.0.0.0/0"}]', ['"255.255.255.255"'], ['"::1"', '"x"', '""', '"1.2.3"']),
+        ('[{"cidr":"10.0.0.0/31"}]', ['"10.0.0.1"'], ['"10.0.0.2"', '"010.0.0.1"']),
+        ('[{"cidr":"2001:db8::/32"}]', ['"2001:DB8:0::1"'], ['"2001:db9::"', '"10.0.0.1"']),
+        ('[{"cidr":"::/0"}]', ['"::"', '"1::"', '"::a00:1"'], ['"1.2.3.4"', '"::1::"', '"::g"']),
+        ('[{"cidr":"::/127"}]', ['"::"', '"::1"'], ['"::2"']),
+        ("[100000000000000000000000]", ["1e23", "100000000000000000000000"], ['"1e23"']),
+        ("[18446744073709551617]", ["18446744073709551617"], ["18446744073709551616"]),
+        ("[1e400]", ["1e400"], ["-1e400", "1E400", "null", "0"]),
+        ("[0.1]", ["0.1", "0.10", "1e-1"], ["0.10000000000000000555"]),
+        ("[0.10000000000000000555]", ["0.10000000000000000555"], ["0.1"]),
+        ('[{"numeric":[">",0]}]', ["5e-324", "1e308"], ["1e400", "18446744073709551617", "0"]),
+        (
+            '[{"numeric":["=",1e23]}]',
+            ["1e23", "100000000000000000000000"],
+            ["99999999999999991611392"],
+        ),
     ],
 )
 def test_a_list_of_tests_accepts_one_value(tests: str, accepted: list[str], refused: list[str]):
@@ -146,6 +177,9 @@ def test_all_fields_must_match_and_others_do_not_matter():
         ('{"a":[1],"a.b":[2]}', '{"a":[1,{"b":2}]}', True),
         ('{"a":[1],"a.b":[2]}', '{"a":[[1],{"b":2}]}', False),
         ('{"a":[1],"a.b":[2]}', '{"a":[[1,{"b":2}]]}', True),
+        ('{"a":[1],"a.b":[{"exists":false}]}', '{"a":[[1],{"b":2}]}', True),
+        ('{"a":[1],"a.b":[{"exists":false}]}', '{"a":[1,{"b":2}]}', False),
+        ('{"a":[1],"a.b":[{"exists":false}]}', '{"a":[[1,{"b":2}]]}', False),
         # Absence within the element that was chosen, in the order of the names.
         ('{"a":{"b":["1"],"c":[{"exists":false}]}}', '{"a":[{"b":"1"},{"b":"2","c":3}]}', True),
         ('{"a":{"b":["2"],"c":[{"exists":false}]}}', '{"a":[{"b":"1"},{"b":"2","c":3}]}', False),
@@ -174,6 +208,28 @@ def test_dotted_keys_and_nested_objects_are_the_same_path_on_both_sides():
     assert answer('{"a..b":[1]}', '{"a":{"":{"b":1}}}')
 
 
+def test_dotted_keys_of_one_object_are_joined_whatever_the_pattern_asks_for():
+    """Objects become one object; beside a leaf they are elements of an array, undotted keys first.
+    (To AWS there is no array, so the second and third would match.)
+    """
+    assert answer('{"a.b":["x"],"a.c":[1]}', '{"a.b":"x","a.c":1}')
+    assert not answer('{"a.b":["x"],"a.c":[1]}', '{"a.b":"x","a.c":1,"a":""}')
+    assert not answer('{"k.a.b":["x"],"k.a.c":[1]}', '{"k":{"a.b":"x","a.c":1,"a":""}}')
+    assert answer('{"k.a.b":["x"],"k.a.c":[1]}', '{"k.a.b":"x","k.a.c":1,"k.a":""}')
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_numbers_that_python_takes_for_equal_stay_apart(order: int):
+    """Whatever remembers an answer must not find that of another number, or of true."""
+    values = ["1", "true", "1.0", "1e23", "99999999999999991611392", "100000000000000000000000"]
+    values += ["1.152921504606847e18", "1152921504606846976", "0", "false", "-0.0", '"1"', "1e0"]
+    tests = ["1", "true", "1e23", "99999999999999991611392", "1152921504606846976", "0", "false"]
+    tests += ['{"numeric":[">",1]}', '{"numeric":["<",1]}', '{"anything-but":1e23}', '"1"']
+    adds = [Add(number, f'{{"a":[{test}]}}') for number, test in enumerate(tests)]
+    events = [Match(f'{{"a":{value}}}') for value in values[::order]]
+    assert compare([*adds, *events * 40]) is None
+
+
 def test_any_alternative_of_or_is_enough():
     pattern = '{"s":["x"],"$or":[{"n":[{"numeric":[">",5]}]},{"d":{"m":["y"],"k":[1]}}]}'
     assert answer(pattern, '{"s":"x","n":6}')
@@ -191,19 +247,19 @@ def test_the_last_of_duplicate_keys_in_an_event_counts():
 
 def test_deep_nesting_in_an_event_is_no_danger():
     deep = '{"a":' + "[" * 900 + "1" + "]" * 900 + "}"
-    assert answer('{"a":[1]}', deep)
-    assert answer('{"a":[1],"a.b":[{"exists":false}]}', deep)
+    assert answer('{"a":[1]}', deep, with_oracle=False)
+    assert answer('{"a":[1],"a.b":[{"exists":false}]}', deep, with_oracle=False)
     mixed = '{"a":' * 90 + "[" * 800 + "1" + "]" * 800 + "}" * 90
-    assert answer(f'{{"{".".join(["a"] * 90)}":[1]}}', mixed)
+    assert answer(f'{{"{".".join(["a"] * 90)}":[1]}}', mixed, with_oracle=False)
     pairs = '{"a":[' * 95 + '{"a":1,"b":2}' + "]}" * 95
     path = ".".join(["a"] * 95)
-    assert answer(f'{{"{path}.a":[1],"{path}.b":[2]}}', pairs)
+    assert answer(f'{{"{path}.a":[1],"{path}.b":[2]}}', pairs, with_oracle=False)
 
 
 def test_big_arrays_cost_no_combinations():
     rows = [{"b": 1, "c": 0, "d": [{"e": n, "f": -n} for n in range(30)]} for _ in range(200)]
     event = json.dumps({"a": rows, "g": rows})
     one = '{"b":[1],"c":[1],"d":{"e":[3],"f":[-4]}}'
-    assert not answer(f'{{"a":{one},"g":{one}}}', event)
+    assert not answer(f'{{"a":{one},"g":{one}}}', event, with_oracle=False)
     other = '{"b":[1],"c":[0],"d":{"e":[3],"f":[-3]}}'
-    assert answer(f'{{"a":{other},"g":{other}}}', event)
+    assert answer(f'{{"a":{other},"g":{other}}}', event, with_oracle=False)
