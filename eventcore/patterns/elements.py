@@ -90,7 +90,8 @@ def _failing_group(
     for goal in goals:
         if len(goal.steps) > depth:
             groups.setdefault(goal.steps[depth], []).append(goal)
-            fields = nest_dotted_keys(fields, spellings_below(goal.steps, depth))
+    spellings = [spellings_below(goal.steps, depth) for goal in goals]
+    fields = nest_dotted_keys(fields, frozenset().union(*spellings))
     for step, group in groups.items():
         if len(group) < 2 or step not in fields:
             continue

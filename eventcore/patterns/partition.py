@@ -40,6 +40,7 @@ TEXTS_MAX: Final = 4
 """Texts in one condition by which a rule is sorted; with more it stays in the rest."""
 MOVED: Final = 8
 _PATHS_MAX: Final = 4
+_LEVELS_MAX: Final = 4
 
 
 @final
@@ -59,19 +60,19 @@ class Partition:
     """A set of branches. See the module's text."""
 
     __slots__ = (
-        "_budget",
-        "_few",
-        "_few_max",
-        "_read_values",
-        "_rest",
-        "_sorted",
-        "_split_at",
+        "_above", "_budget", "_few", "_few_max", "_read_values", "_rest", "_sorted", "_split_at",
         "_to_move",
-    )
+    )  # fmt: skip
 
-    def __init__(self, budget: MemoBudget, few_max: int = 0) -> None:
+    def __init__(
+        self, budget: MemoBudget, few_max: int = 0, above: frozenset[str] = frozenset()
+    ) -> None:
+        """`few_max` branches are kept as a list. `above` are the paths by which this partition was
+        sorted itself: they do not tell its branches apart.
+        """
         self._budget = budget
         self._few_max = few_max
+        self._above = above
         self._few: dict[BranchKey, Branch] = {}
         self._rest: RuleIndex | None = None
         self._sorted: list[_Sorted] = []
@@ -181,15 +182,16 @@ class Partition:
             if texts:
                 for text in texts:
                     if text not in each.groups:
-                        each.groups[text] = Partition(self._budget, FEW)
+                        each.groups[text] = Partition(self._budget, FEW, self._above | {each.path})
                     each.groups[text].add(key, branch)
                 return True
         return False
 
     def _look_for_path(self, rest: RuleIndex) -> None:
-        if len(self._sorted) >= _PATHS_MAX:
+        if len(self._sorted) >= _PATHS_MAX or len(self._above) >= _LEVELS_MAX:
             return
-        path = _best_path(rest.sample(SAMPLE))
+        known = self._above.union(each.path for each in self._sorted)
+        path = _best_path(rest.sample(SAMPLE), known)
         if path is None:
             return
         steps = [each.steps for each in self._sorted] + [tuple(path.split("."))]
@@ -218,13 +220,13 @@ class Partition:
             self._rest = None
 
 
-def _best_path(branches: list[Branch]) -> str | None:
-    """The path that tells most of the branches apart, if it saves enough of them."""
+def _best_path(branches: list[Branch], above: frozenset[str]) -> str | None:
+    """The path, other than those `above`, that tells most branches apart, if it saves enough."""
     texts_of_path: dict[str, Counter[str]] = {}
     for branch in branches:
         for condition in branch:
             texts = _texts_of(condition)
-            if texts:
+            if texts and condition.path not in above:
                 texts_of_path.setdefault(condition.path, Counter()).update(texts)
     gains = {path: _gain(texts, len(branches)) for path, texts in texts_of_path.items()}
     best = max(gains, key=gains.__getitem__, default=None)
