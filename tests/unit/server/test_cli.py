@@ -93,6 +93,8 @@ COMMAND_LINES = {
     "purge": ("purge", "--yes q", {"queue": "q", "yes": True}),
     "group": ("send", "--group g q hi", {"group_id": "g", "body": "hi"}),
     "group's older name": ("send", "q hi --group-id g", {"group_id": "g", "body": "hi"}),
+    "explain": ("explain", "--rule r e.json --bus b", {"rule": "r", "event": "e.json", "bus": "b"}),
+    "lint": ("lint", "--json --bus b", {"bus": "b", "json": True}),
     "bench": ("bench", "send --json cycle", {"workloads": ["send", "cycle"], "json": True}),
 }
 
