@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from eventcore.patterns.compiler import compile_pattern
 from eventcore.patterns.dialects import BUS, RECORD_FILTER, SNS_ATTRIBUTES, SNS_BODY, Dialect
-from eventcore.patterns.evaluation import matches
 from eventcore.patterns.filter_policy import FilterPolicy, compile_filter_policy
 from eventcore.patterns.matcher import Matcher
+from eventcore.patterns.matching import matches
 from eventcore.patterns.pattern import Pattern
 from eventcore.patterns.record_filter import Decision, RecordFilter
 

@@ -17,7 +17,7 @@ import msgspec
 
 from eventcore.patterns.conditions import Condition
 from eventcore.patterns.dotted import nest_dotted_keys, spellings_below
-from eventcore.patterns.evaluation import matches
+from eventcore.patterns.matching import matches
 from eventcore.patterns.pattern import Pattern
 
 __all__ = ["ArrayConflict", "ElementExplanation", "find_conflict"]
@@ -44,12 +44,17 @@ class ArrayConflict(msgspec.Struct, frozen=True):
     `place` is its path with the indexes of the arrays around it (`detail.orders[2].items`), `paths`
     are those of the conditions. `elements` are those in which the fewest conditions fail, a few at
     most, of `elements_count` objects and arrays in it.
+
+    `asked_first` is the first of `paths` if it accepts absence, else "": it is asked before an
+    element is chosen, so its absence counts only if the whole array has no value there. If it
+    accepts nothing but absence no element can serve, and `elements` is empty.
     """
 
     place: str
     paths: tuple[str, ...]
     elements: tuple[ElementExplanation, ...]
     elements_count: int
+    asked_first: str = ""
 
 
 def find_conflict(pattern: Pattern, branch: _Goals, event: dict[str, object]) -> ArrayConflict:
@@ -64,7 +69,7 @@ def find_conflict(pattern: Pattern, branch: _Goals, event: dict[str, object]) ->
             tried = _try_elements(pattern, goals, depth, value)
             index = next((e.index for e in tried if not e.failed), None)
             if index is None or len(goals) < 2:
-                return _conflict(place, goals, tried, value)
+                return _conflict(place, goals, tried, branch, value)
             value, place = value[index], f"{place}[{index}]"
         elif isinstance(value, dict):
             step, goals, value = _failing_group(pattern, goals, depth, value)
@@ -130,9 +135,22 @@ def _try_elements(
 
 
 def _conflict(
-    place: str, goals: _Goals, tried: list[ElementExplanation], items: list[object]
+    place: str,
+    goals: _Goals,
+    tried: list[ElementExplanation],
+    branch: _Goals,
+    items: list[object],
 ) -> ArrayConflict:
-    nearest = sorted(tried, key=lambda element: (len(element.failed), element.index))
     count = sum(isinstance(item, dict | list) for item in items)
-    paths = tuple(goal.path for goal in goals) if len(goals) > 1 else ()
-    return ArrayConflict(place, paths, tuple(nearest[:ELEMENTS_SHOWN]), count)
+    if len(goals) < 2:
+        return ArrayConflict(place, (), (), count)
+    first = goals[0]
+    accepts_absence = any(goal.path == first.path and goal.may_be_absent for goal in branch)
+    nearest = sorted(tried, key=lambda element: (len(element.failed), element.index))
+    return ArrayConflict(
+        place,
+        tuple(goal.path for goal in goals),
+        tuple(nearest[:ELEMENTS_SHOWN]) if first.tests else (),
+        count,
+        first.path if accepts_absence else "",
+    )

@@ -1,8 +1,7 @@
-"""Whether a pattern matches an event, decided exactly and for one pattern at a time.
+"""Whether a branch of a pattern holds for an event, decided exactly and for one branch at a time.
 
-This is the definition: `TestEventPattern` uses it, and the index (`eventcore.patterns.matcher`)
-uses it for the rules that it cannot decide by itself, those with several conditions inside arrays
-of objects.
+This is the definition; `matching` uses it for patterns of few branches, `partition` for lists of
+few rules. The index (`rule_index`) and the exact walk (`exact_walk`) must give the same answers.
 
 An event's *leaves* are its strings, numbers, true, false and null; arrays are looked through, `[]`
 and `{}` are nothing. Rules:
@@ -25,9 +24,9 @@ from typing import Final, TypeAlias
 
 from eventcore.patterns.conditions import Condition
 from eventcore.patterns.dotted import nest_dotted_keys, spellings_below
-from eventcore.patterns.pattern import Branch, Pattern
+from eventcore.patterns.pattern import Branch
 
-__all__ = ["ARRAYS_MAX", "holds", "matches"]
+__all__ = ["ARRAYS_MAX", "flattened", "holds"]
 
 ARRAYS_MAX: Final = 64
 """Arrays around a value beyond which arrays in arrays are flattened, whatever their elements."""
@@ -36,11 +35,6 @@ _Goal: TypeAlias = tuple[Condition, bool]
 """A condition, and whether absence would still satisfy it."""
 
 _MISSING: Final[dict[str, object]] = {}
-
-
-def matches(pattern: Pattern, event: dict[str, object]) -> bool:
-    """Whether the event, the whole envelope as from `codec.decode_json`, matches."""
-    return any(holds(branch, event) for branch in pattern.branches)
 
 
 def holds(branch: Branch, event: dict[str, object]) -> bool:
@@ -85,7 +79,7 @@ def _holds_in_object(
 
 def _holds_in_array(goals: list[_Goal], depth: int, items: list[object], arrays: int) -> bool:
     if arrays >= ARRAYS_MAX:
-        items = _flattened(items)
+        items = flattened(items)
     present: list[_Goal] = []
     for goal in goals:
         if _has_leaf(goal[0].steps, depth, items):
@@ -111,7 +105,7 @@ def _accepts_scalar(condition: Condition, items: list[object]) -> bool:
     return any(not isinstance(item, (dict, list)) and condition.accepts(item) for item in items)
 
 
-def _flattened(items: list[object]) -> list[object]:
+def flattened(items: list[object]) -> list[object]:
     """The items with those of arrays in their place, at any depth; the order is lost."""
     flat: list[object] = []
     waiting = [items]

@@ -23,8 +23,8 @@ from eventcore.patterns.describe import (
 )
 from eventcore.patterns.dotted import nest_dotted_keys, spellings_below
 from eventcore.patterns.elements import ArrayConflict, find_conflict
-from eventcore.patterns.evaluation import matches
 from eventcore.patterns.hints import hint_absence, hint_refusal
+from eventcore.patterns.matching import matches
 from eventcore.patterns.pattern import Branch, Pattern
 
 __all__ = ["BranchExplanation", "ConditionExplanation", "Explanation", "explain_match"]
@@ -151,7 +151,8 @@ class Explanation(msgspec.Struct, frozen=True):
             return f"{verdict}\n{_indented(body)}" if body else verdict
         count = len(self.branches)
         holding = sum(branch.is_match for branch in self.branches)
-        verdict = f"matches: {holding} of {count} alternatives of $or hold"
+        verb = "holds" if holding == 1 else "hold"
+        verdict = f"matches: {holding} of {count} alternatives of $or {verb}"
         if not self.is_match:
             verdict = f"does not match: none of the {count} alternatives of $or holds"
         if self.is_match and not verbose:
@@ -298,7 +299,18 @@ def _cut(text: str, characters_max: int) -> str:
 def _conflict_text(conflict: ArrayConflict) -> str:
     place = describe_path(conflict.place)
     paths = ", ".join(map(describe_path, conflict.paths))
+    first = describe_path(conflict.asked_first)
+    if first and not conflict.elements:
+        return (
+            f"{first} must be absent from all of the array {place}: paths are taken in their order,"
+            f" and before {first} no element is chosen"
+        )
     lines = [f"no single element of the array {place} satisfies all of {paths}"]
+    if first:
+        lines.append(
+            f"  before {first} no element is chosen, since paths are taken in their order: its "
+            "absence counts only if nothing in the array has it"
+        )
     for element in conflict.elements:
         failed = ", ".join(map(describe_path, element.failed))
         lines.append(f"  {place}[{element.index}] fails {failed}")

@@ -22,7 +22,7 @@ from eventcore.errors import InvalidParameter, InvalidPattern
 from eventcore.patterns.compiler import compile_pattern
 from eventcore.patterns.conditions import is_number
 from eventcore.patterns.dialects import SNS_ATTRIBUTES, SNS_BODY
-from eventcore.patterns.evaluation import matches
+from eventcore.patterns.matching import matches
 from eventcore.patterns.numbers import decode_event
 from eventcore.patterns.pattern import Pattern
 

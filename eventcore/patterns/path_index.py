@@ -14,7 +14,7 @@ does not have. Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, final
+from typing import Any, Final, final
 
 import msgspec
 
@@ -29,7 +29,6 @@ __all__ = [
     "Experience",
     "MemoBudget",
     "PathIndex",
-    "is_decided_by_index",
 ]
 
 VALUES_MAX: Final = 4_096
@@ -43,11 +42,6 @@ FEW: Final = 2
 _ENTRY_BYTES: Final = 200
 _ZERO_AND_ONE: Final = frozenset((0, 1))
 _MISSES_TO_JUDGE_BY: Final = 64
-
-
-def is_decided_by_index(condition: Condition) -> bool:
-    """Whether PathIndex is exact: two anything-buts in one list would need a table each."""
-    return sum(isinstance(test, AnythingBut) for test in condition.tests) < 2
 
 
 @final
@@ -100,8 +94,8 @@ class PathIndex(dict[object, int]):
 
     __slots__ = (
         "_accepting", "_anything", "_but", "_conditions", "_events_before", "_experience",
-        "_misses", "_refusing", "_text_look_ups", "_texts", "absent", "is_remembering",
-        "mentions", "missing",
+        "_misses", "_refusing", "_refusing_level", "_text_look_ups", "_texts", "absent",
+        "is_remembering", "mentions", "missing",
     )  # fmt: skip
 
     def __init__(self, experience: Experience) -> None:
@@ -120,7 +114,9 @@ class PathIndex(dict[object, int]):
         self._accepting = ValueTables(experience.budget.spend)
         self._texts = self._accepting.texts
         self._text_look_ups = self._accepting.text_look_ups
-        self._refusing = ValueTables(experience.budget.spend)
+        # The first anything-but of each condition, the second of those that have two, ...
+        self._refusing: list[ValueTables] = []
+        self._refusing_level: list[int] = []
         self._experience = experience
         self._events_before = experience.events
         self._misses = 0
@@ -134,12 +130,15 @@ class PathIndex(dict[object, int]):
             self.absent |= bit
         else:
             self.missing |= bit
-        buts = [test for test in condition.tests if isinstance(test, AnythingBut)]
-        if len(buts) > 1 or any(isinstance(test, AnyValue) for test in condition.tests):
+        if any(isinstance(test, AnyValue) for test in condition.tests):
             self._anything |= bit
-        elif buts:
-            self._but |= bit
-            self._refusing.add(buts[0].refused, slot)
+        for level, but in enumerate(_anything_buts(condition)):
+            if level == len(self._refusing):
+                self._refusing.append(ValueTables(self._experience.budget.spend))
+                self._refusing_level.append(0)
+            self._refusing[level].add(but.refused, slot)
+            self._refusing_level[level] |= bit
+        self._but = self._refusing_level[0] if self._refusing_level else 0
         self._accepting.add(condition.tests, slot)
         self._conditions[slot] = condition
         self.forget()
@@ -147,15 +146,17 @@ class PathIndex(dict[object, int]):
     def discard_condition(self, condition: Condition, slot: int) -> None:
         """Takes out what `add_condition` entered."""
         bit = 1 << slot
-        if self._but & bit:
-            for test in condition.tests:
-                if isinstance(test, AnythingBut):
-                    self._refusing.discard(test.refused, slot)
+        for level, but in enumerate(_anything_buts(condition)):
+            self._refusing[level].discard(but.refused, slot)
+            self._refusing_level[level] ^= bit
+        while self._refusing_level and not self._refusing_level[-1]:
+            self._refusing_level.pop()
+            self._refusing.pop()
         self.mentions = without(self.mentions, bit)
         self.absent = without(self.absent, bit)
         self.missing = without(self.missing, bit)
         self._anything = without(self._anything, bit)
-        self._but = without(self._but, bit)
+        self._but = self._refusing_level[0] if self._refusing_level else 0
         self._accepting.discard(condition.tests, slot)
         del self._conditions[slot]
         self.forget()
@@ -215,16 +216,24 @@ class PathIndex(dict[object, int]):
             if self._anything:
                 accepting |= self._anything
             if self._but:
-                accepting |= without(self._but, self._refusing.of_text(value))
+                accepting |= without(self._but, self._refused(ValueTables.of_text, value))
         elif value is msgspec.UNSET:
             return self.missing
         else:
             _check_leaf(value)
             accepting = self._anything | self._accepting.of_literal(value)
             if self._but:
-                accepting |= without(self._but, self._refusing.of_literal(value))
+                accepting |= without(self._but, self._refused(ValueTables.of_literal, value))
         # What no slot accepts is the usual value: one mask, shared by all answers.
         return self.mentions ^ accepting if accepting else self.mentions
+
+    def _refused(self, look_up: Callable[[ValueTables, Any], int], value: object) -> int:
+        """The slots of which each anything-but refuses the value: all of a list's must."""
+        refused = look_up(self._refusing[0], value)
+        for level in range(1, len(self._refusing)):
+            others = self._but ^ self._refusing_level[level]
+            refused &= others | look_up(self._refusing[level], value)
+        return refused
 
     def _remember(self, value: object, failing: int) -> None:
         self._misses += 1
@@ -256,3 +265,7 @@ def _is_own_key(value: object) -> bool:
     if not isinstance(value, (int, float)):
         return True
     return value not in _ZERO_AND_ONE and -INTEGER_MAX <= value <= INTEGER_MAX
+
+
+def _anything_buts(condition: Condition) -> list[AnythingBut]:
+    return [test for test in condition.tests if isinstance(test, AnythingBut)]

@@ -23,7 +23,7 @@ from typing import Final, final
 from eventcore.errors import InvalidParameter, InvalidPattern
 from eventcore.patterns.compiler import compile_pattern
 from eventcore.patterns.dialects import RECORD_FILTER
-from eventcore.patterns.evaluation import matches
+from eventcore.patterns.matching import matches
 from eventcore.patterns.numbers import decode_event
 from eventcore.patterns.pattern import Branch, Pattern
 

@@ -7,8 +7,8 @@ say why. Rules:
 
 - Only paths that some branch names are looked at. The answer does not depend on the order of `add`
   and `remove`, nor on the events before.
-- The masks decide exactly, but for what `Doubt` and `is_decided_by_index` name: these slots are
-  verified one by one by `eventcore.patterns.evaluation`.
+- Where arrays leave a matched slot in doubt (`path_tree.Doubt`), the event is walked once more,
+  exactly and for all slots at once (`eventcore.patterns.exact_walk`).
 - A change is seen by the next event and rebuilds nothing but the touched look-ups. The code for the
   set of paths (`eventcore.patterns.event_reader`) is made again when that set has held for
   QUIET_EVENTS events; until then events are read the general way, with the same answers.
@@ -21,11 +21,11 @@ from typing import Final, TypeAlias, final
 
 import msgspec
 
-from eventcore.patterns.evaluation import holds
 from eventcore.patterns.event_reader import EventReader, build_reader
+from eventcore.patterns.exact_walk import failed_exactly
 from eventcore.patterns.masks import slots_in, without
 from eventcore.patterns.numbers import decode_event
-from eventcore.patterns.path_index import Experience, MemoBudget, is_decided_by_index
+from eventcore.patterns.path_index import Experience, MemoBudget
 from eventcore.patterns.path_tree import Doubt, PathTree
 from eventcore.patterns.pattern import Branch
 
@@ -46,7 +46,7 @@ class RuleIndex:
 
     __slots__ = (
         "_branches", "_doubt", "_experience", "_free", "_quiet_events", "_reader", "_rules",
-        "_slots", "_tree", "_undecided", "_used", "_version_read",
+        "_slots", "_tree", "_used", "_version_read",
     )  # fmt: skip
 
     def __init__(self, budget: MemoBudget) -> None:
@@ -56,7 +56,6 @@ class RuleIndex:
         self._branches: list[Branch | None] = []
         self._free: list[int] = []
         self._used = 0
-        self._undecided = 0
         self._doubt = Doubt()
         self._experience = Experience(budget, self._renew_reader)
         self._tree = PathTree(self._experience, self._doubt)
@@ -100,8 +99,6 @@ class RuleIndex:
         self._used |= 1 << slot
         for condition in branch:
             self._tree.add(condition, slot)
-            if not is_decided_by_index(condition):
-                self._undecided |= 1 << slot
         self._see_paths()
 
     def remove(self, key: BranchKey) -> None:
@@ -113,7 +110,6 @@ class RuleIndex:
             self._tree.discard(condition, slot)
         self._branches[slot] = None
         self._used = without(self._used, 1 << slot)
-        self._undecided = without(self._undecided, 1 << slot)
         # The lowest free slot is taken first: masks are as long as the highest used one.
         heappush(self._free, slot)
         self._see_paths()
@@ -130,8 +126,8 @@ class RuleIndex:
         except UNUSUAL_EVENT:
             return self._match_any_shape(event, found)
         self._experience.events += 1
-        if alive & (self._undecided | self._doubt.slots):
-            alive = self._verified(alive, object_of(event))
+        if alive & self._doubt.slots:
+            alive = self._used ^ failed_exactly(self._tree.root, object_of(event))
         self._doubt.slots = 0
         if alive:
             rules = self._rules
@@ -143,8 +139,8 @@ class RuleIndex:
         self._experience.events += 1
         self._doubt.slots = 0
         alive = self._used ^ self._tree.root.failed_below(event)
-        if alive & (self._undecided | self._doubt.slots):
-            alive = self._verified(alive, event)
+        if alive & self._doubt.slots:
+            alive = self._used ^ failed_exactly(self._tree.root, event)
         self._doubt.slots = 0
         if alive:
             found += [self._rules[slot] for slot in slots_in(alive)]
@@ -156,15 +152,6 @@ class RuleIndex:
         if self._quiet_events == QUIET_EVENTS or (is_news and self._reader is not None):
             self._reader = build_reader(self._tree.root)
         self.match(fields, found)
-
-    def _verified(self, alive: int, event: dict[str, object]) -> int:
-        """`alive` without the undecided slots whose branch does not hold."""
-        for slot in slots_in(alive & (self._undecided | self._doubt.slots)):
-            branch = self._branches[slot]
-            assert branch is not None, "only slots in use survive"
-            if not holds(branch, event):
-                alive ^= 1 << slot
-        return alive
 
     def _see_paths(self) -> None:
         """Drops the code for a set of paths that is not the present one."""

@@ -16,8 +16,8 @@ from eventcore import limits
 from eventcore.codec import encode_json
 from eventcore.errors import InvalidParameter
 from eventcore.patterns.compiler import compile_pattern
-from eventcore.patterns.evaluation import matches
 from eventcore.patterns.explanation import Explanation, explain_match
+from eventcore.patterns.matching import matches
 from eventcore.patterns.numbers import decode_event
 from eventcore.patterns.pattern import Pattern
 
