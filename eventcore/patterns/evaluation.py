@@ -28,7 +28,7 @@ from eventcore.patterns.pattern import Branch
 
 __all__ = ["ARRAYS_MAX", "flattened", "holds"]
 
-ARRAYS_MAX: Final = 64
+ARRAYS_MAX: Final = 8
 """Arrays around a value beyond which arrays in arrays are flattened, whatever their elements."""
 
 _Goal: TypeAlias = tuple[Condition, bool]

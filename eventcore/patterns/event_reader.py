@@ -44,7 +44,7 @@ from eventcore.patterns.path_tree import Doubt, PathNode, grow
 __all__ = ["FIELDS_MAX", "EventReader", "ValuesReader", "build_reader", "build_values_reader"]
 
 FIELDS_MAX: Final = 256
-"""Fields of all structs together. Larger trees are walked."""
+"""Nodes of a tree for which code is made. Larger trees are walked."""
 
 EventReader: TypeAlias = Callable[[bytes | str, int], int]
 """The slots, of all slots in use, that an event satisfies. Raises AttributeError, TypeError and
@@ -74,8 +74,10 @@ def build_reader(root: PathNode) -> EventReader | None:
 
 def build_values_reader(paths: list[tuple[str, ...]]) -> ValuesReader | None:
     """A reader of the leaves on some paths; None if no record has them all."""
-    if any(one == other[: len(one)] for one in paths for other in paths if one is not other):
-        return None
+    for number, steps in enumerate(paths):
+        others = paths[:number] + paths[number + 1 :]
+        if any(steps == other[: len(steps)] for other in others):
+            return None
     root = PathNode(Doubt())
     for steps in paths:
         grow(root, steps)
@@ -103,7 +105,6 @@ def _attribute(root: PathNode, steps: tuple[str, ...]) -> str:
 def _collect(node: PathNode, names: list[str]) -> bool:
     """Collects the names of the fields; False if there are too many."""
     names += node.children
-    names += node.spellings
     return len(names) <= FIELDS_MAX and all(_collect(c, names) for c in node.children.values())
 
 

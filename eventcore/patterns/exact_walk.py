@@ -18,6 +18,7 @@ How an array decides (the rules are those of `evaluation`):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from msgspec import UNSET
@@ -84,45 +85,76 @@ def _failed_in_array(
         items = flattened(items)
     present: set[PathNode] = set()
     _note_leaves(node, items, present)
-    failed = first = 0
-    stricter = dict(strict)
-    for each in _in_order(node, with_node=with_node):
-        assert each.index is not None, "only nodes with conditions are in order"
-        if each in present:
-            stricter[each] = strict.get(each, 0) | without(each.index.mentions, first)
-            first |= each.index.mentions
-        else:
+    in_order = _in_order(node, with_node=with_node)
+    failed = 0
+    for each in in_order:
+        if each not in present:
             failed |= _absent_at(each, strict)
-    if not first:
+    stricter, named = _first_needs_leaf([each for each in in_order if each in present], strict)
+    if not named:
         return failed
-    in_elements = _failed_in_elements(node, items, stricter, arrays, with_node=with_node)
-    if in_elements is None:
-        in_elements = first
-    if with_node and node.index is not None and node in present:
-        here = node.index.mentions
-        for item in items:
-            if not isinstance(item, (dict, list)):
-                here &= node.index[item]
-        apart = here | _failed_in_array(node, items, strict, arrays, with_node=False)
-        in_elements = without(in_elements, without(node.index.mentions, apart))
-    return failed | in_elements
+    if node.index is None or not with_node or node not in present:
+        found = _failed_in_elements(node, items, stricter, arrays, with_node=with_node)
+        return failed | (named if found < 0 else found)
+    return failed | _failed_beside_leaf(node, items, strict, stricter, arrays, in_order, present)
+
+
+def _failed_beside_leaf(
+    node: PathNode,
+    items: list[object],
+    strict: _Strict,
+    stricter: _Strict,
+    arrays: int,
+    in_order: list[PathNode],
+    present: set[PathNode],
+) -> int:
+    """Of an array with leaves of the node itself: a leaf that lies directly in it may satisfy the
+    condition at the node, and then an element the conditions below; or a leaf in an inner array,
+    which is an element, satisfies it together with the others.
+    """
+    assert node.index is not None, "a leaf of a node without conditions is not looked for"
+    below = [each for each in in_order if each in present and each is not node]
+    below_strict, named_below = _first_needs_leaf(below, strict)
+    objects = [item for item in items if isinstance(item, dict)]
+    lists = [item for item in items if isinstance(item, list)]
+    # An object has no leaf of the node, so what is strict there decides nothing here.
+    in_objects = _failed_in_elements(node, objects, below_strict, arrays, with_node=False)
+    together = _failed_in_elements(node, lists, stricter, arrays, with_node=True)
+    apart = in_objects & _failed_in_elements(node, lists, below_strict, arrays, with_node=False)
+    if apart < 0 or not named_below:
+        apart = named_below
+    here = node.index.mentions
+    for item in items:
+        if not isinstance(item, (dict, list)):
+            here &= node.index[item]
+    slots = node.index.mentions
+    in_elements = (in_objects | slots) & together
+    if in_elements < 0:
+        in_elements = slots | named_below
+    return without(in_elements, without(slots, here | apart))
+
+
+def _first_needs_leaf(present: list[PathNode], strict: _Strict) -> tuple[_Strict, int]:
+    """`strict`, and of each slot the first of its nodes; with the slots that have one."""
+    stricter, named = dict(strict), 0
+    for node in present:
+        assert node.index is not None, "only nodes with conditions are in order"
+        stricter[node] = strict.get(node, 0) | without(node.index.mentions, named)
+        named |= node.index.mentions
+    return stricter, named
 
 
 def _failed_in_elements(
-    node: PathNode, items: list[object], strict: _Strict, arrays: int, *, with_node: bool
-) -> int | None:
-    """The slots that fail in every element; None if there is no element."""
-    failed = None
+    node: PathNode, items: Sequence[object], strict: _Strict, arrays: int, *, with_node: bool
+) -> int:
+    """The slots that fail in every element; -1, all bits, if there is no element."""
+    failed = -1
+    at_node = _absent_at(node, strict) if with_node else 0
     for item in items:
         if isinstance(item, dict):
-            found = _failed_below(node, item, strict, arrays + 1)
-            if with_node:
-                found |= _absent_at(node, strict)
+            failed &= at_node | _failed_below(node, item, strict, arrays + 1)
         elif isinstance(item, list):
-            found = _failed_in_array(node, item, strict, arrays + 1, with_node=with_node)
-        else:
-            continue
-        failed = found if failed is None else failed & found
+            failed &= _failed_in_array(node, item, strict, arrays + 1, with_node=with_node)
         if not failed:
             break
     return failed

@@ -7,9 +7,11 @@ their own. An event is shown to the partitions of the texts that it has on that 
 
 - Which rules an event is shown to is a necessary condition only: every partition asks for all
   conditions again. So the answer does not depend on how rules are sorted.
-- Up to FEW rules are a list, and asked one by one: most partitions are small, and an index is not.
-  More are a RuleIndex. From SPLIT_MIN on, and then at each doubling, a path is looked for by a
-  sample of SAMPLE rules; it must save GAIN_MIN of the rest. A rest may be sorted by further paths.
+- Up to FEW rules are a list, and asked one by one: most partitions are small, and an index takes
+  20 KB. More are a RuleIndex, and so are lists that are asked often, up to FAVOURS_MAX of them.
+- From SPLIT_MIN rules on, and then at each doubling, a path is looked for by a sample of SAMPLE
+  rules; it must save GAIN_MIN of the rest. A rest may be sorted by further paths.
+- A rule with several texts is kept with each of them, at the top level alone.
 - Sorting never stops the world: after a path was found, each `add` and each event moves MOVED rules
   out of the rest. A rule that is not yet moved is found where it was.
 """
@@ -30,8 +32,10 @@ from eventcore.patterns.rule_index import UNUSUAL_EVENT, BranchKey, RuleIndex, o
 
 __all__ = ["FEW", "SPLIT_MIN", "Partition"]
 
-FEW: Final = 4
+FEW: Final = 16
 """Branches that are kept as a list."""
+ASKED_OFTEN: Final = 64
+"""Events after which a list becomes an index, if there is a favour left (`MemoBudget`)."""
 SPLIT_MIN: Final = 4_096
 """Branches in one index from which on it is worth to sort them."""
 SAMPLE: Final = 512
@@ -60,8 +64,8 @@ class Partition:
     """A set of branches. See the module's text."""
 
     __slots__ = (
-        "_above", "_budget", "_few", "_few_max", "_read_values", "_rest", "_sorted", "_split_at",
-        "_to_move",
+        "_above", "_asked", "_budget", "_few", "_few_max", "_is_favoured", "_read_values",
+        "_rest", "_sorted", "_split_at", "_texts_max", "_to_move",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +77,10 @@ class Partition:
         self._budget = budget
         self._few_max = few_max
         self._above = above
+        # Only at the top, or copies would multiply from level to level.
+        self._texts_max = 1 if above else TEXTS_MAX
+        self._asked = 0
+        self._is_favoured = False
         self._few: dict[BranchKey, Branch] = {}
         self._rest: RuleIndex | None = None
         self._sorted: list[_Sorted] = []
@@ -86,15 +94,15 @@ class Partition:
     def add(self, key: BranchKey, branch: Branch) -> None:
         """Adds a branch, whose key must not be in use."""
         self._move_some()
-        if self._sorted and self._add_sorted(key, branch):
+        self._put(key, branch)
+
+    def _put(self, key: BranchKey, branch: Branch) -> None:
+        if self._put_sorted(key, branch):
             return
         if self._rest is None:
             self._few[key] = branch
             if len(self._few) > self._few_max:
-                self._rest = RuleIndex(self._budget)
-                for few_key, few_branch in self._few.items():
-                    self._rest.add(few_key, few_branch)
-                self._few.clear()
+                self._index_few()
             return
         self._rest.add(key, branch)
         if len(self._rest) >= self._split_at:
@@ -105,21 +113,25 @@ class Partition:
         """Removes a branch, which must be there; `branch` as it was added."""
         if self._rest is not None and key in self._rest:
             self._rest.remove(key)
-            if not self._rest:
-                self._rest = None
-            return
-        if key in self._few:
+            self._split_at = max(SPLIT_MIN, min(self._split_at, 2 * len(self._rest)))
+            self._drop_empty_rest()
+        elif key in self._few:
             del self._few[key]
-            return
-        for each in self._sorted:
-            texts = _texts_on(each.path, branch)
-            if texts:
-                for text in texts:
-                    each.groups[text].remove(key, branch)
-                    if not each.groups[text]:
-                        del each.groups[text]
-                return
-        raise AssertionError(f"branch {key} is not here")
+        else:
+            self._remove_sorted(key, branch)
+
+    def _index_few(self) -> None:
+        self._rest = RuleIndex(self._budget)
+        for key, branch in self._few.items():
+            self._rest.add(key, branch)
+        self._few.clear()
+
+    def _drop_empty_rest(self) -> None:
+        if self._rest is not None and not self._rest:
+            self._rest = None
+            if self._is_favoured:
+                self._is_favoured = False
+                self._budget.favours_left += 1
 
     def match_text(self, event: bytes | str, found: list[int]) -> None:
         """Adds the rules of the branches that the event satisfies, in no particular order and some
@@ -129,6 +141,7 @@ class Partition:
             self._rest.match_text(event, found)
         elif self._few:
             self._match_few(object_of(event), found)
+            self._note_asked()
         if self._sorted:
             for group in self._groups_of(event):
                 group.match_text(event, found)
@@ -148,6 +161,14 @@ class Partition:
 
     def _match_few(self, event: dict[str, object], found: list[int]) -> None:
         found += [rule for (rule, _), branch in self._few.items() if holds(branch, event)]
+
+    def _note_asked(self) -> None:
+        """A list that is asked often becomes an index, as long as there are not too many."""
+        self._asked += 1
+        if self._asked % ASKED_OFTEN == 0 and self._budget.favours_left > 0:
+            self._budget.favours_left -= 1
+            self._is_favoured = True
+            self._index_few()
 
     def _groups_of(self, event: bytes | str) -> list[Partition]:
         assert self._read_values is not None, "it is made with the first sorted path"
@@ -176,22 +197,37 @@ class Partition:
 
     # -- sorting ---------------------------------------------------------------------------------
 
-    def _add_sorted(self, key: BranchKey, branch: Branch) -> bool:
+    def _put_sorted(self, key: BranchKey, branch: Branch) -> bool:
         for each in self._sorted:
-            texts = _texts_on(each.path, branch)
+            texts = _texts_on(each.path, branch, self._texts_max)
             if texts:
                 for text in texts:
                     if text not in each.groups:
                         each.groups[text] = Partition(self._budget, FEW, self._above | {each.path})
-                    each.groups[text].add(key, branch)
+                    each.groups[text]._put(key, branch)
                 return True
         return False
+
+    def _remove_sorted(self, key: BranchKey, branch: Branch) -> None:
+        for each in self._sorted:
+            texts = _texts_on(each.path, branch, self._texts_max)
+            if texts:
+                for text in texts:
+                    each.groups[text].remove(key, branch)
+                    if not each.groups[text]:
+                        del each.groups[text]
+                if not each.groups and self._to_move is None:
+                    self._sorted.remove(each)
+                    steps = [left.steps for left in self._sorted]
+                    self._read_values = build_values_reader(steps) if steps else None
+                return
+        raise AssertionError(f"branch {key} is not here")
 
     def _look_for_path(self, rest: RuleIndex) -> None:
         if len(self._sorted) >= _PATHS_MAX or len(self._above) >= _LEVELS_MAX:
             return
         known = self._above.union(each.path for each in self._sorted)
-        path = _best_path(rest.sample(SAMPLE), known)
+        path = _best_path(rest.sample(SAMPLE), known, self._texts_max)
         if path is None:
             return
         steps = [each.steps for each in self._sorted] + [tuple(path.split("."))]
@@ -214,44 +250,46 @@ class Partition:
                 break
             if key in rest:
                 branch = rest.branch(key)
-                if self._add_sorted(key, branch):
+                if self._put_sorted(key, branch):
                     rest.remove(key)
-        if self._rest is not None and not self._rest:
-            self._rest = None
+        self._drop_empty_rest()
 
 
-def _best_path(branches: list[Branch], above: frozenset[str]) -> str | None:
+def _best_path(branches: list[Branch], above: frozenset[str], texts_max: int) -> str | None:
     """The path, other than those `above`, that tells most branches apart, if it saves enough."""
     texts_of_path: dict[str, Counter[str]] = {}
+    rules_of_path: Counter[str] = Counter()
     for branch in branches:
         for condition in branch:
-            texts = _texts_of(condition)
+            texts = _texts_of(condition, texts_max)
             if texts and condition.path not in above:
                 texts_of_path.setdefault(condition.path, Counter()).update(texts)
-    gains = {path: _gain(texts, len(branches)) for path, texts in texts_of_path.items()}
+                rules_of_path[condition.path] += 1
+    gains = {
+        path: (rules_of_path[path] - _met(texts)) / len(branches)
+        for path, texts in texts_of_path.items()
+    }
     best = max(gains, key=gains.__getitem__, default=None)
     return best if best is not None and gains[best] >= GAIN_MIN else None
 
 
-def _gain(texts: Counter[str], count: int) -> float:
-    """The share of all rules that an event need not be shown to, where events have the texts as
-    often as rules ask for them.
+def _met(texts: Counter[str]) -> float:
+    """The number of rules that an event is shown to, if events have the texts as often as rules ask
+    for them.
     """
-    asked = texts.total()
-    met = sum(times * times for times in texts.values()) / asked
-    return (asked - met) / count
+    return sum(times * times for times in texts.values()) / texts.total()
 
 
-def _texts_on(path: str, branch: Branch) -> tuple[str, ...]:
+def _texts_on(path: str, branch: Branch, texts_max: int) -> tuple[str, ...]:
     for condition in branch:
         if condition.path == path:
-            return _texts_of(condition)
+            return _texts_of(condition, texts_max)
     return ()
 
 
-def _texts_of(condition: Condition) -> tuple[str, ...]:
+def _texts_of(condition: Condition, texts_max: int) -> tuple[str, ...]:
     """The texts of which a value must be one; none if other values will do as well."""
-    if condition.may_be_absent or len(condition.tests) > TEXTS_MAX:
+    if condition.may_be_absent or len(condition.tests) > texts_max:
         return ()
     texts: list[str] = []
     for test in condition.tests:

@@ -25,6 +25,7 @@ from eventcore.patterns.tables import ValueTables
 
 __all__ = [
     "BYTES_MAX",
+    "FAVOURS_MAX",
     "VALUES_MAX",
     "Experience",
     "MemoBudget",
@@ -39,6 +40,8 @@ BYTES_MAX: Final = 8 * 1024 * 1024
 """Size of all remembered answers of one Matcher."""
 FEW: Final = 2
 """Slots that are asked one by one."""
+FAVOURS_MAX: Final = 1_000
+"""Lists of few rules that are indexes because they are asked often."""
 _ENTRY_BYTES: Final = 200
 _ZERO_AND_ONE: Final = frozenset((0, 1))
 _MISSES_TO_JUDGE_BY: Final = 64
@@ -46,11 +49,13 @@ _MISSES_TO_JUDGE_BY: Final = 64
 
 @final
 class MemoBudget:
-    """What all indexes of one Matcher may remember together."""
+    """What all indexes of one Matcher may remember together, and how many small ones there are."""
 
-    __slots__ = ("_indexes", "_left")
+    __slots__ = ("_indexes", "_left", "favours_left")
 
     def __init__(self) -> None:
+        self.favours_left = FAVOURS_MAX
+        """So many more lists of few rules may become indexes (`partition`)."""
         self._left = BYTES_MAX
         self._indexes: dict[int, PathIndex] = {}
 

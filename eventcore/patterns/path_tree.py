@@ -146,7 +146,6 @@ class PathNode:
         return failed if failed >= 0 else self.missing
 
     def _failed_in_array(self, items: list[object]) -> int:
-        self.doubt.slots |= self.absent
         here, below = self.missing_here, self.missing_below
         has_leaf = has_object = has_array = False
         ask_object: Callable[[Any], int] = self.failed_below
@@ -167,6 +166,8 @@ class PathNode:
                     failed = self.index[item]
                     here = here & failed if has_leaf else failed
                     has_leaf = True
+        if has_array or has_object:
+            self.doubt.slots |= self.absent
         if has_array and self.index is not None:
             # A leaf in an inner array chooses an element that may lack what the objects have.
             both = self.index.mentions & self.below

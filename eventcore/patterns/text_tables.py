@@ -39,8 +39,11 @@ __all__ = [
     "WildcardTable",
 ]
 
+_ADDRESS_BYTES: Final = 16
 _FEW: Final = 4
 """So many wildcards are asked without looking for substrings first."""
+_SEARCHED_GRAMS_MAX: Final = 64
+"""So many substrings are searched in a value; more are looked up."""
 _GRAM: Final = 3
 """Characters of the substrings under which wildcards are filed."""
 
@@ -65,6 +68,11 @@ class TextTable(Protocol):
         """The mask of the slots that accept `value`."""
 
 
+def _key(bits: int) -> bytes:
+    """A number of an address as a key: the hashes of long integers are easily made to collide."""
+    return bits.to_bytes(_ADDRESS_BYTES)
+
+
 @final
 class AddressTable:
     """Plain strings that are IPv6 addresses."""
@@ -80,17 +88,17 @@ class AddressTable:
     def add(self, test: TextTest, slot: int) -> None:
         """See TextTable."""
         assert isinstance(test, Address)
-        self._slots.add(test.bits, slot)
+        self._slots.add(_key(test.bits), slot)
 
     def discard(self, test: TextTest, slot: int) -> None:
         """See TextTable."""
         assert isinstance(test, Address)
-        self._slots.discard(test.bits, slot)
+        self._slots.discard(_key(test.bits), slot)
 
     def get(self, value: str) -> int:
         """See TextTable."""
         bits = ipv6_of(value)
-        return 0 if bits is None else self._slots.get(bits)
+        return 0 if bits is None else self._slots.get(_key(bits))
 
 
 @final
@@ -109,14 +117,14 @@ class CidrTable:
         """See TextTable."""
         assert isinstance(test, Cidr)
         nets = self._nets[test.version].setdefault(test.host_bits, SlotTable())
-        nets.add(test.network, slot)
+        nets.add(_key(test.network), slot)
 
     def discard(self, test: TextTest, slot: int) -> None:
         """See TextTable."""
         assert isinstance(test, Cidr)
         nets = self._nets[test.version]
         if test.host_bits in nets:
-            nets[test.host_bits].discard(test.network, slot)
+            nets[test.host_bits].discard(_key(test.network), slot)
             if not nets[test.host_bits]:
                 del nets[test.host_bits]
 
@@ -128,7 +136,7 @@ class CidrTable:
         version, bits = address
         mask = 0
         for host_bits, nets in self._nets[version].items():
-            mask |= nets.get(bits >> host_bits)
+            mask |= nets.get(_key(bits >> host_bits))
         return mask
 
 
@@ -412,7 +420,7 @@ class WildcardTable:
         found = 0
         for length, numbers in self._grams.items():
             places = len(value) - length + 1
-            if len(numbers) < places:
+            if len(numbers) < min(places, _SEARCHED_GRAMS_MAX):
                 for gram in numbers.entries:
                     if str(gram) in value:
                         found |= numbers.get(gram)
