@@ -40,6 +40,7 @@ __all__ = [
     "describe_test",
     "describe_tests",
     "describe_value",
+    "escape_text",
 ]
 
 ABSENT_TEXT = '{"exists":false}'
@@ -60,6 +61,16 @@ def describe_tests(condition: Condition) -> tuple[str, ...]:
 def describe_path(path: str) -> str:
     """A path in words of one line: what is not printable is escaped."""
     return path if path.isprintable() else describe_value(path)[1:-1]
+
+
+def escape_text(text: str, *, is_ascii: bool = False) -> str:
+    """A text for a terminal: line breaks stay, everything else that is not printable is escaped as
+    in JSON, with `is_ascii` everything beyond ASCII, too. So the text of a JSON document stays one
+    of the same value.
+    """
+    if text.isprintable() and (not is_ascii or text.isascii()):
+        return text
+    return "".join(c if c == "\n" else _escaped(c, is_ascii=is_ascii) for c in text)
 
 
 def describe_value(value: object) -> str:
@@ -100,8 +111,8 @@ def describe_test(test: ValueTest) -> str:
 # -- texts ---------------------------------------------------------------------------------------
 
 
-def _escaped(character: str) -> str:
-    if character.isprintable():
+def _escaped(character: str, *, is_ascii: bool = False) -> str:
+    if character.isprintable() and (not is_ascii or character.isascii()):
         return character
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

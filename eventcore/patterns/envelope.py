@@ -1,9 +1,9 @@
 """What every event on a bus has in common, and which conditions none of them can meet.
 
-An event's members are version, id, detail-type, source, account, time and region, each a string
-that is always there, `resources`, a list of strings, and `detail`, an object of any content (AWS,
-"Events in Amazon EventBridge", "event structure"). A replay adds `replay-name`. Nothing else is on
-the top level.
+An event's members are version ("0"), id, detail-type, source, account, time and region, each a
+string that is always there and not empty, `resources`, a list of strings, and `detail`, an object
+of any content (AWS, "Events in Amazon EventBridge", "event structure"). A replay adds
+`replay-name`. Nothing else is on the top level.
 
 "Cannot" is certain here: a condition of which that is not known counts as one that can be met.
 """
@@ -50,6 +50,8 @@ _FORM_NAMES: Final = {
     "time": "a time such as 2026-01-31T23:59:59Z",
     "id": "a UUID",
 }
+VERSION: Final = "version"
+VERSION_VALUE: Final = "0"
 _DIGITS: Final = frozenset("0123456789")
 _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 
@@ -74,6 +76,10 @@ def why_never_met(condition: Condition) -> str:
         return f'The member "{name}" is always there.'
     if not any(map(_accepts_a_string, condition.tests)):
         return f'The member "{name}" is always a string, which no entry of the list accepts.'
+    if name == VERSION and not any(test.accepts(VERSION_VALUE) for test in condition.tests):
+        return f'The member "{name}" is always "{VERSION_VALUE}".'
+    if all(map(_accepts_no_more_than_empty, condition.tests)):
+        return f'The member "{name}" is never empty.'
     form = _FORMS.get(name)
     if form is not None and not any(_fits(test, form) for test in condition.tests):
         return f'The member "{name}" is always {_FORM_NAMES[name]}.'
@@ -98,6 +104,15 @@ def accepts_all_strings(tests: Sequence[ValueTest]) -> bool:
 
 def _is_empty(test: ValueTest) -> bool:
     return isinstance(test, Range) and test.low >= test.high
+
+
+def _accepts_no_more_than_empty(test: ValueTest) -> bool:
+    """Whether it is certain that the test accepts no string but the empty one."""
+    match test:
+        case Exact("") | IgnoreCase("") | Wildcard(("",)):
+            return True
+        case _:
+            return not _accepts_a_string(test)
 
 
 def _accepts_a_string(test: ValueTest) -> bool:

@@ -303,13 +303,13 @@ def _conflict_text(conflict: ArrayConflict) -> str:
     if first and not conflict.elements:
         return (
             f"{first} must be absent from all of the array {place}: paths are taken in their order,"
-            f" and before {first} no element is chosen"
+            f" and before {first} no element of it is chosen"
         )
     lines = [f"no single element of the array {place} satisfies all of {paths}"]
     if first:
         lines.append(
-            f"  before {first} no element is chosen, since paths are taken in their order: its "
-            "absence counts only if nothing in the array has it"
+            f"  before {first} no element of it is chosen, since paths are taken in their order: "
+            "its absence counts only if nothing in the array has it"
         )
     for element in conflict.elements:
         failed = ", ".join(map(describe_path, element.failed))

@@ -8,6 +8,7 @@ looked at in part.
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +34,7 @@ from eventcore.patterns.describe import describe_path, describe_test, describe_v
 from eventcore.patterns.dotted import nest_dotted_keys, spellings_below
 from eventcore.patterns.folding import fold
 
-__all__ = ["hint_absence", "hint_refusal", "similar_names"]
+__all__ = ["hint_absence", "hint_refusal", "similar_names", "with_stars_as_wildcards"]
 
 TEXT_CHARACTERS_MAX: Final = 10_000
 """Longer strings get no hint."""
@@ -141,17 +142,28 @@ def _look_at_space(test: ValueTest, value: str) -> str:
 
 
 def _look_at_star(test: ValueTest, value: str) -> str:
-    if isinstance(test, Exact) and isinstance(test.value, str):
-        instead = Wildcard(tuple(test.value.split("*")))
-    elif isinstance(test, Prefix):
-        instead = Wildcard((*test.text.split("*"), ""))
-    elif isinstance(test, Suffix):
-        instead = Wildcard(("", *test.text.split("*")))
-    else:
-        return ""
-    if not instead.accepts(value):
+    instead = with_stars_as_wildcards(test)
+    if instead is None or not instead.accepts(value):
         return ""
     return f'"*" is a plain character there; as a wildcard: {describe_test(instead)}'
+
+
+def with_stars_as_wildcards(test: ValueTest) -> Wildcard | None:
+    """What a test of a string is if each "*" in it stands for any characters; None if it has none.
+    Stars side by side, which no wildcard may have, become one.
+    """
+    match test:
+        case Exact(str() as text):
+            written = text
+        case Prefix(text):
+            written = f"{text}*"
+        case Suffix(text):
+            written = f"*{text}"
+        case _:
+            return None
+    if "*" not in text:
+        return None
+    return Wildcard(tuple(re.sub(r"\*+", "*", written).split("*")))
 
 
 def _look_at_spelling(test: ValueTest, value: str) -> str:

@@ -1,7 +1,9 @@
 """What is wrong, or is likely not meant, with the rules of event buses, found without any event.
 
 - A finding of severity `error` is certain: the rule, or what it asks for, can never work. `warning`
-  is what works in a way that is seldom meant. `note` is worth knowing.
+  is what works in a way that is seldom meant. `note` is worth knowing. What is said of rules is
+  true; that it is not meant so is a guess.
+- Messages and suggestions are safe to show on a terminal: what is not printable is escaped.
 - Findings are in the order of their buses and rules, the same for the same rules.
 - Each pattern is looked at by itself; then rules of one bus with each other; then rules that send
   to other buses. Comparing ends after COMPARISONS_MAX, and a note tells so.
@@ -25,14 +27,16 @@ from eventcore.patterns.describe import (
     describe_condition,
     describe_path,
     describe_tests,
+    escape_text,
 )
 from eventcore.patterns.implication import follows_from_envelope, implies, never_match_together
 from eventcore.patterns.pattern import Branch, Pattern
-from eventcore.patterns.pitfalls import Pitfall, pitfalls_of
+from eventcore.patterns.pitfalls import Pitfall, dropped_lists, pitfalls_of
 from eventcore.patterns.trial import PatternLike, pattern_text, read_pattern
 
 __all__ = [
     "COMPARISONS_MAX",
+    "COMPARISON_CUT",
     "ERROR",
     "NOTE",
     "SEVERITIES",
@@ -52,6 +56,8 @@ COMPARISONS_MAX: Final = 500_000
 """Entries of patterns' lists that one call compares with those of other rules, for each of its two
 questions: which rules imply others, and which rules of two buses may match one event.
 """
+COMPARISON_CUT: Final = "comparison-cut"
+"""The code of the note that not all of them were made."""
 NAMES_SHOWN: Final = 5
 _DEFAULT_BUS: Final = bus_arn(DEFAULT_ACCOUNT, DEFAULT_REGION, "default")
 _BUS_RESOURCE: Final = ":event-bus/"
@@ -66,6 +72,11 @@ class LintedRule(msgspec.Struct, frozen=True):
     targets: tuple[str, ...] = ()
     is_enabled: bool = True
     bus: str = _DEFAULT_BUS
+
+    @property
+    def bus_name(self) -> str:
+        """The name of its bus."""
+        return _bus_name(self.bus)
 
 
 @final
@@ -175,6 +186,10 @@ def _faults_of(compiled: _Compiled) -> list[Finding]:
     of an alternative of `$or`.
     """
     rule, branches = compiled.rule, compiled.pattern.branches
+    findings = [
+        _finding(WARNING, pitfall.code, rule, pitfall.path, pitfall.message, pitfall.suggestion)
+        for pitfall in dropped_lists(rule.pattern)
+    ]
     counts: dict[Pitfall, int] = defaultdict(int)
     dead_count = 0
     for branch in branches:
@@ -182,7 +197,6 @@ def _faults_of(compiled: _Compiled) -> list[Finding]:
         dead_count += any(pitfall.is_fatal for pitfall in pitfalls)
         for pitfall in pitfalls:
             counts[pitfall] += 1
-    findings = []
     for pitfall, count in counts.items():
         severity, code, message = WARNING, pitfall.code, pitfall.message
         if pitfall.is_fatal and dead_count == len(branches):
@@ -199,8 +213,8 @@ def _faults_of(compiled: _Compiled) -> list[Finding]:
 
 
 def _exists_of_objects(rules: list[_Compiled]) -> Iterator[Finding]:
-    """`exists` on a path below which other rules ask for fields: it is an object, and an object
-    never exists for a pattern.
+    """`exists` on a path below which other rules ask for fields: so it is an object at times, and
+    an object is no value for a pattern.
     """
     inner: dict[str, str] = {}
     for compiled in rules:
@@ -216,15 +230,15 @@ def _exists_of_objects(rules: list[_Compiled]) -> Iterator[Finding]:
                 continue
             if texts not in (('{"exists":true}',), (ABSENT_TEXT,)):
                 continue
-            effect = "always" if condition.may_be_absent else "never"
+            effect = "met" if condition.may_be_absent else "never met"
             yield _finding(
                 WARNING,
                 "exists-of-object",
                 compiled.rule,
                 condition.path,
-                f"The rule {other} asks for fields below it, so it is an object, and of an object "
-                f"{describe_condition(condition)} is {effect} met.",
-                "Ask for a field of the object.",
+                f"The rule {other} asks for fields below it. Where it is an object, "
+                f"{describe_condition(condition)} is {effect}, since an object is no value.",
+                "If it is always an object, ask for a field of it.",
             )
 
 
@@ -433,7 +447,13 @@ def _finding(
     severity: str, code: str, rule: LintedRule, path: str, message: str, suggestion: str = ""
 ) -> Finding:
     return Finding(
-        severity, code, _bus_name(rule.bus), rule.name, describe_path(path), message, suggestion
+        severity,
+        code,
+        rule.bus_name,
+        rule.name,
+        describe_path(path),
+        escape_text(message),
+        escape_text(suggestion),
     )
 
 
@@ -442,7 +462,7 @@ def _cut_finding() -> Finding:
         "There are too many rules to compare all of them with each other: what one rule implies of "
         "another was found in part."
     )
-    return Finding(NOTE, "comparison-cut", "", "", "", message)
+    return Finding(NOTE, COMPARISON_CUT, "", "", "", message)
 
 
 def _conditions(pattern: Pattern) -> Iterator[Condition]:

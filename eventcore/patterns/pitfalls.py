@@ -1,7 +1,8 @@
-"""What is wrong with the conditions of one branch of a pattern: what no event can meet, and what
-people write when they mean something else.
+"""What is wrong with a pattern: what no event can meet, what is dropped when it is compiled, and
+what people write when they mean something else.
 
-A fatal pitfall is certain: no event of a bus meets the branch. The others are guesses.
+A fatal pitfall is certain: no event of a bus meets the branch. That others are not meant so is a
+guess.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from eventcore.patterns.conditions import (
     Exact,
     Prefix,
     Suffix,
-    Wildcard,
 )
-from eventcore.patterns.describe import describe_path, describe_test
+from eventcore.patterns.describe import describe_condition, describe_path, describe_test
+from eventcore.patterns.dialects import BUS
 from eventcore.patterns.envelope import DETAIL, MEMBERS, why_never_met
-from eventcore.patterns.hints import similar_names
+from eventcore.patterns.hints import similar_names, with_stars_as_wildcards
 from eventcore.patterns.implication import are_disjoint
+from eventcore.patterns.parser import ObjectNode, OrNode, ValuesNode, parse
 from eventcore.patterns.pattern import Branch
 
-__all__ = ["Pitfall", "pitfalls_of"]
+__all__ = ["Pitfall", "dropped_lists", "pitfalls_of"]
 
 _NAMES: Final = sorted(MEMBERS)
 _EXISTS: Final = AnyValue()
+_LIST_CHARACTERS_SHOWN: Final = 100
 
 
 @final
@@ -108,16 +111,17 @@ def _stars(condition: Condition) -> Iterator[Pitfall]:
     """A star where it is a plain character."""
     for test in condition.tests:
         match test:
-            case Exact(str() as text) if "*" in text:
-                instead = Wildcard(tuple(text.split("*")))
-            case Prefix(text) if text.endswith("*"):
-                instead = Wildcard((*text.split("*"),))
-            case Suffix(text) if text.startswith("*"):
-                instead = Wildcard((*text.split("*"),))
+            case Exact(str() as text):
+                is_likely = "*" in text
+            case Prefix(text):
+                is_likely = text.endswith("*")
+            case Suffix(text):
+                is_likely = text.startswith("*")
             case _:
                 continue
-        if "" in instead.pieces[1:-1]:
-            continue  # two stars side by side are no wildcard
+        instead = with_stars_as_wildcards(test)
+        if instead is None or not is_likely or "**" in text:
+            continue  # two stars side by side are hardly meant as a wildcard
         message = f'"*" is a plain character in {describe_test(test)}.'
         suggestion = f"If it means any characters: {describe_test(instead)}"
         yield Pitfall("literal-star", condition.path, message, suggestion)
@@ -139,12 +143,62 @@ def _leaf_and_object(condition: Condition, inner: str) -> Iterator[Pitfall]:
         return
     shown = describe_path(inner)
     if condition.tests == (_EXISTS,):
-        message = f"It is an object, since {shown} is asked for too, and no object is a value."
-        suggestion = "Take it out: the field below it exists only if it does."
+        suggestion = "Take it out if it means the object: that is there if the field is."
     else:
-        message = (
-            f"A value is asked for here and one at {shown} below it: only an array of values and "
-            "objects has both."
-        )
         suggestion = "Use $or if either will do."
+    message = (
+        f"A value is asked for here and one at {shown} below it. A value has no fields, and an "
+        "object is no value: only an array of both meets it, or a dotted key."
+    )
     yield Pitfall("value-and-object", condition.path, message, suggestion)
+
+
+# -- lists that the compiler drops -----------------------------------------------------------------
+
+
+def dropped_lists(text: str) -> Iterator[Pitfall]:
+    """The lists of a valid pattern that count for nothing, since a later one has the same path. A
+    path is told once.
+    """
+    told: set[str] = set()
+    for path, dropped in _overwritten(parse(text, BUS), "", {}):
+        if path in told:
+            continue
+        told.add(path)
+        condition = Condition(path, tuple(path.split(".")), dropped.tests, dropped.may_be_absent)
+        shown = describe_condition(condition)
+        if len(shown) > _LIST_CHARACTERS_SHOWN:
+            shown = shown[:_LIST_CHARACTERS_SHOWN] + "..."
+        message = f"The path is given twice, and only the later list counts: {shown} is dropped."
+        suggestion = "Put what is meant into one list."
+        yield Pitfall("dropped-list", path, message, suggestion)
+
+
+def _overwritten(
+    node: ObjectNode, prefix: str, lists: dict[str, ValuesNode]
+) -> Iterator[tuple[str, ValuesNode]]:
+    """Adds the lists below `node` to `lists`, by path; yields those that others take the place of.
+
+    An alternative of `$or` overwrites what stands before the `$or`; what stands behind it
+    overwrites all alternatives; alternatives do not overwrite each other.
+    """
+    for member in node.members:
+        if isinstance(member, OrNode):
+            yield from _overwritten_in_or(member, prefix, lists)
+        elif isinstance(member.value, ObjectNode):
+            yield from _overwritten(member.value, f"{prefix}{member.name}.", lists)
+        else:
+            path = prefix + member.name
+            if path in lists:
+                yield path, lists[path]
+            lists[path] = member.value
+
+
+def _overwritten_in_or(
+    node: OrNode, prefix: str, lists: dict[str, ValuesNode]
+) -> Iterator[tuple[str, ValuesNode]]:
+    alternatives = [dict(lists) for _ in node.alternatives]
+    for alternative, known in zip(node.alternatives, alternatives, strict=True):
+        yield from _overwritten(alternative, prefix, known)
+    for known in alternatives:
+        lists.update(known)

@@ -44,7 +44,7 @@ _FEW: Final = 4
 """So many wildcards are asked without looking for substrings first."""
 _SEARCHED_GRAMS_MAX: Final = 64
 """So many substrings are searched in a value; more are looked up."""
-_GRAM: Final = 3
+_GRAM: Final = 6
 """Characters of the substrings under which wildcards are filed."""
 
 TextTest: TypeAlias = (

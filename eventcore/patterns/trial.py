@@ -3,14 +3,17 @@
 - A pattern is a mapping or its JSON text; an event is a mapping, or its JSON text as `str` or
   `bytes`. It is the whole event: `source`, `detail-type`, `detail`. Members that it lacks are
   absent, nothing is filled in.
+- A mapping holds what JSON has: str, numbers, bool, None, lists, tuples, and dicts with names that
+  are str. Everything else is refused, never turned into something that it is not.
 - What is neither raises InvalidParameter; a pattern that the language does not allow raises
   InvalidPattern.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from eventcore import limits
 from eventcore.codec import encode_json
@@ -22,6 +25,7 @@ from eventcore.patterns.numbers import decode_event
 from eventcore.patterns.pattern import Pattern
 
 __all__ = [
+    "TOO_DEEP",
     "EventLike",
     "PatternLike",
     "explain",
@@ -30,14 +34,20 @@ __all__ = [
     "read_event",
     "read_pattern",
     "test_event_pattern",
+    "utf8_fault",
 ]
 
 PatternLike: TypeAlias = Mapping[str, Any] | str
 EventLike: TypeAlias = Mapping[str, Any] | str | bytes
 
+TOO_DEEP: Final = "Is nested too deeply."
+"""What is said about JSON of more levels than can be read."""
+
 
 def test_event_pattern(pattern: PatternLike, event: EventLike) -> bool:
-    """Whether the event matches the pattern, as EventBridge's TestEventPattern.
+    """Whether the event matches the pattern. For whole events that is the answer of EventBridge's
+    TestEventPattern, which refuses those that lack id, account, source, time, region or
+    detail-type.
 
     Raises InvalidPattern and InvalidParameter ("pattern", "event").
     """
@@ -92,20 +102,63 @@ def read_event(event: EventLike) -> dict[str, object]:
     try:
         values = decode_event(event)
     except ValueError as error:
-        raise InvalidParameter("event", f"Is not JSON: {error}.", event) from error
+        raise InvalidParameter("event", _why_no_json(event, error), event) from error
     if not isinstance(values, dict):
         raise InvalidParameter("event", "Must be a JSON object.", event)
     return values
 
 
+def utf8_fault(content: bytes) -> str:
+    """Where bytes are not UTF-8, as a sentence; "" if they are. Bytes are counted from 0."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        return f"Is not UTF-8: byte 0x{byte:02x} at position {error.start}, in line {line}."
+    return ""
+
+
+def _why_no_json(text: str | bytes, error: ValueError) -> str:
+    if isinstance(error.__cause__, RecursionError):
+        return TOO_DEEP
+    return (isinstance(text, bytes) and utf8_fault(text)) or f"Is not JSON: {error}."
+
+
 def _json_text(name: str, content: object, otherwise: str) -> str:
     if not isinstance(content, Mapping):
         raise InvalidParameter(name, otherwise, content)
+    plain = dict(content)
     try:
-        return encode_json(dict(content)).decode()
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        text = encode_json(plain).decode()
+    except RecursionError as error:
+        raise InvalidParameter(name, TOO_DEEP, content) from error
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidParameter(name, f"Is no JSON: {error}.", content) from error
+    if fault := _foreign_value(plain):
+        raise InvalidParameter(name, fault, content)
+    return text
+
+
+def _foreign_value(content: object) -> str:
+    """What of a content, which has no cycles, the encoder writes though JSON has no such value, as
+    a sentence.
+    """
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if not all(isinstance(key, str) for key in value):
+                return "The names of an object must be str."
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            return f"JSON has no number {value}."
+        elif not isinstance(value, str | int | float | None):
+            return f"JSON has no {type(value).__name__}."
+    return ""
 
 
 def _too_deep() -> InvalidParameter:
-    return InvalidParameter("event", "Has too many levels.")
+    return InvalidParameter("event", TOO_DEEP)

@@ -7,6 +7,8 @@ option stands behind `--`.
 
     exit 0    done            exit 2      the command line is wrong
     exit 1    failed          exit 130    interrupted
+
+The commands of ANSWERS_BY_STATUS have their answer in 0 and 1, and exit with 2 for every failure.
 """
 
 from __future__ import annotations
@@ -44,25 +46,27 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bench": ("bench", "measure a server, and check that it loses and repeats nothing"),
 }
 """Name -> (module in `eventcore.server.commands`, one line of help)."""
+ANSWERS_BY_STATUS: Final = frozenset(("explain", "lint"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line (`sys.argv` by default); returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    failed = EXIT_USAGE if ANSWERS_BY_STATUS.intersection(given[:1]) else EXIT_FAILED
     try:
-        return _run(given)
+        return _flushed(_run(given))
     except SystemExit as end:  # argparse: help was shown (0), or the usage is wrong (2)
-        return end.code if isinstance(end.code, int) else EXIT_FAILED
+        return end.code if isinstance(end.code, int) else failed
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        return _end_quietly()
+        return _end_quietly(failed)
     except (EventcoreError, OSError) as error:
-        return _fail(str(error))
+        return _fail(str(error), failed)
     except Exception as error:  # a user gets one line, and a way to see the rest
         if "--traceback" in given:
             raise
-        return _fail(f"{type(error).__name__}: {error} (--traceback shows where)")
+        return _fail(f"{type(error).__name__}: {error} (--traceback shows where)", failed)
 
 
 def _run(given: list[str]) -> int:
@@ -99,7 +103,7 @@ class _CommandParser(argparse.ArgumentParser):
         return arguments
 
     def error(self, message: str) -> NoReturn:
-        super().error(message.replace(LITERAL, ""))
+        super().error(_printable(message.replace(LITERAL, "")))
 
 
 def _unmarked(value: Any) -> Any:
@@ -134,13 +138,28 @@ def _load(command: str) -> ModuleType:
         raise EventcoreError(message) from error
 
 
-def _end_quietly() -> int:
+def _flushed(code: int) -> int:
+    """Writes out what the command printed: where that fails, the command has failed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None  # or the interpreter tries again at its end, and complains
+        raise
+    return code
+
+
+def _end_quietly(code: int) -> int:
     """The reader of our output has gone, as in `eventcore peek q | head`: not worth a message."""
     sys.stdout = None  # or the interpreter complains at its end
-    return EXIT_FAILED
+    return code
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int) -> int:
     line = " ".join(message.split()) or "failed"
-    print(f"eventcore: {line}", file=sys.stderr)
-    return EXIT_FAILED
+    print(f"eventcore: {_printable(line)}", file=sys.stderr)
+    return code
+
+
+def _printable(text: str) -> str:
+    """A message may quote what nobody has checked, and a terminal obeys control characters."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

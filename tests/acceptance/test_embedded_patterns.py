@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import eventcore
-from eventcore.errors import InvalidParameter, NotFound
+from eventcore.errors import InvalidParameter, InvalidPattern, NotFound
 
 
 @pytest.fixture
@@ -92,6 +92,40 @@ async def test_what_is_no_pattern_is_refused(broker: eventcore.Broker, pattern: 
         await broker.put_rule("r", pattern)
     with pytest.raises(InvalidParameter):
         broker.rule(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ({"source": "s"}, '"source" must be an object or an array'),
+        ("x", "Unrecognized token 'x'"),
+        ({}, "Empty objects are not allowed"),
+        ("{}", "Empty objects are not allowed"),
+        ({"source": []}, "Empty arrays are not allowed"),
+    ],
+)
+async def test_a_handlers_pattern_is_checked_where_it_stands(
+    broker: eventcore.Broker, pattern: Any, reason: str
+) -> None:
+    with pytest.raises(InvalidPattern) as caught:
+        broker.rule(pattern)
+    assert caught.value.reason.startswith(reason)
+    async with broker.running():
+        assert await broker.list_queues() == []
+
+
+async def test_a_handlers_pattern_is_no_longer_than_that_of_any_rule(
+    broker: eventcore.Broker,
+) -> None:
+    longest = '{"source":["' + "x" * (4_096 - len('{"source":[""]}')) + '"]}'
+    with pytest.raises(InvalidParameter, match=r"^pattern: Must have at most 4096 characters"):
+        broker.rule(longest + " ")
+
+    @broker.rule(longest, name="longest")
+    async def handle(event: eventcore.Event) -> None: ...
+
+    async with broker.running():
+        assert await broker.list_queues() == ["longest"]
 
 
 async def test_the_rules_of_all_buses_or_of_one_are_linted(broker: eventcore.Broker) -> None:

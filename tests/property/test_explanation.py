@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from eventcore.codec import encode_json
+from eventcore.errors import InvalidPattern
 from eventcore.patterns import Pattern, compile_pattern, matches
 from eventcore.patterns.describe import describe_condition
 from eventcore.patterns.envelope import why_never_met
@@ -20,6 +22,7 @@ from eventcore.patterns.explanation import explain_match
 from eventcore.patterns.implication import implies, never_match_together
 from eventcore.patterns.lint import lint
 from eventcore.patterns.numbers import decode_event
+from eventcore.patterns.pitfalls import dropped_lists
 
 texts = st.sampled_from(["", "x", "y", "xy", "yx", "xyx", "X", "xY", "k", "K", "ß", "SS", "1", "*"])
 addresses = st.sampled_from(["::1", "0:0::1", "2001:db8::", "10.0.0.1", "10.0.0.200"])
@@ -151,6 +154,60 @@ def test_the_text_of_a_condition_compiles_to_the_same_condition(listed):
     assert again == condition
 
 
+starred = st.text("abA*\\", max_size=6)
+starred_tests = st.one_of(
+    starred,
+    st.fixed_dictionaries({"prefix": starred}),
+    st.fixed_dictionaries({"suffix": starred}),
+    wildcards.map(lambda text: {"wildcard": text}),
+)
+
+
+@given(starred_tests | tests, starred | texts)
+@settings(max_examples=300)
+def test_a_suggested_expression_compiles_and_accepts_the_value(test, value):
+    ((condition,),) = (
+        branch.conditions
+        for branch in explain_match(compiled({"a": [test]}), {"a": value}).branches
+    )
+    for hint in condition.hints:
+        for expression in re.findall(r"(\{.+\})(?: accepts it)?$", hint):
+            again = compile_pattern(f'{{"a":[{expression}]}}')
+            assert matches(again, {"a": value}), hint
+
+
+members = st.lists(
+    st.sampled_from(
+        ['"source":["x"]', '"detail.a":[1]', '"detail":{"a":[2]}', '"detail":{"b":[2]}']
+    ),
+    min_size=1,
+    max_size=2,
+).map(",".join)
+member_trees = st.recursive(
+    members,
+    lambda inner: (
+        st.lists(inner, min_size=2, max_size=3).map(
+            lambda several: '"$or":[' + ",".join(f"{{{one}}}" for one in several) + "]"
+        )
+        | st.tuples(inner, inner).map(",".join)
+    ),
+    max_leaves=6,
+)
+
+
+@given(member_trees)
+@settings(max_examples=200)
+def test_a_dropped_list_is_found_just_where_a_path_is_given_twice(content):
+    text = f"{{{content}}}"
+    found = list(dropped_lists(text))
+    try:
+        compile_pattern(text, allow_duplicate_paths=False)
+    except InvalidPattern:
+        assert found
+    else:
+        assert not found
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False), st.data())
 @settings(max_examples=200)
 def test_every_range_can_be_written(low, other, data):
@@ -230,6 +287,8 @@ def test_implication_and_conflicts_hold_inside_arrays_of_objects(narrow, data):
             if branch.conflict is not None:
                 assert len(branch.conflict.paths) > 1
                 assert all(element.failed for element in branch.conflict.elements)
+                assert branch.conflict.elements or branch.conflict.asked_first
+                assert branch.conflict.asked_first in ("", branch.conflict.paths[0])
 
 
 @given(patterns.flatmap(lambda p: st.tuples(st.just(p), events(near=p))))

@@ -19,6 +19,7 @@ from eventcore.bench.client import AwsJsonClient, CallFailed
 from eventcore.bench.event_loop import run as run_on_loop
 from eventcore.codec import encode_json
 from eventcore.errors import UnsupportedOperation
+from eventcore.patterns.describe import escape_text
 
 __all__ = [
     "QUEUES_PATH",
@@ -34,6 +35,8 @@ __all__ = [
 
 ENDPOINT_DEFAULT: Final = "http://127.0.0.1:4566"
 CONNECTIONS: Final = 4
+ANSWER_TIMEOUT_S: Final = 60.0
+"""How long one call may take, unless a command says otherwise."""
 QUEUES_PATH: Final = "/_eventcore/queues"
 NO_QUEUE: Final = "QueueDoesNotExist"
 
@@ -56,9 +59,14 @@ def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_against_endpoint(
-    arguments: argparse.Namespace, work: Callable[[AwsJsonClient], Awaitable[T]]
+    arguments: argparse.Namespace,
+    work: Callable[[AwsJsonClient], Awaitable[T]],
+    *,
+    timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> T:
-    """Runs `work` with a client of the endpoint that the arguments name."""
+    """Runs `work` with a client of the endpoint that the arguments name; each of its calls has
+    `timeout_s` seconds.
+    """
 
     async def main() -> T:
         client = AwsJsonClient(
@@ -66,6 +74,7 @@ def run_against_endpoint(
             region=arguments.region,
             access_key=os.environ.get("AWS_ACCESS_KEY_ID", "eventcore"),
             connections_max=CONNECTIONS,
+            timeout_s=timeout_s,
         )
         async with client:
             return await work(client)
@@ -125,5 +134,13 @@ def read_bodies(body: str | None, *, are_lines: bool) -> Iterator[str]:
 
 
 def write_json(content: object) -> None:
-    """Writes one line of JSON to standard output."""
-    sys.stdout.write(encode_json(content).decode() + "\n")
+    """Writes one line of JSON to standard output. What a terminal would obey, and what its encoding
+    does not have, is escaped, which leaves the values as they are.
+    """
+    text = encode_json(content).decode()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+        is_ascii = False
+    except UnicodeEncodeError:
+        is_ascii = True
+    sys.stdout.write(escape_text(text, is_ascii=is_ascii) + "\n")

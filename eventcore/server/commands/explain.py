@@ -14,8 +14,9 @@ the others, each with the first condition that fails. A rule that is disabled ge
 The event is a file or standard input ("-"): the whole event with source, detail-type and detail, or
 with --detail only that.
 
-Exit status: 0 when the event matches, one of the rules at least; 1 when not; 2 for bad input, or
-when the rules cannot be had.
+Exit status: 0 when the event matches, one of the rules at least; 1 when not; 2 for every failure:
+bad input, rules that cannot be had, a rule whose pattern is not valid. Of such a rule the reason is
+on standard error, and the other rules are tried all the same.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ from eventcore.patterns.describe import describe_path
 from eventcore.patterns.explanation import Explanation
 from eventcore.patterns.lint import LintedRule
 from eventcore.patterns.trial import explain_values, read_event, read_pattern
-from eventcore.server.commands.endpoint_options import (
-    add_endpoint_arguments,
-    run_against_endpoint,
-    write_json,
-)
+from eventcore.server.commands.endpoint_options import add_endpoint_arguments, write_json
 from eventcore.server.commands.rule_inputs import (
     STANDARD_INPUT,
+    STATUS_BAD,
     add_rules_arguments,
+    argument_text,
+    ask_endpoint,
+    escape_output,
     fetch_rule,
     fetch_rules,
     read_bytes,
@@ -73,27 +74,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
+    escape_output()
     try:
         _check(arguments)
+        _decode(arguments)
         event = _event(arguments)
         if arguments.pattern is not None:
             return _try_pattern(arguments, event)
-        rules = _rules(arguments)
+        return _try_rules(arguments, event)
     except (EventcoreError, OSError) as error:
         return report(COMMAND, error)
-    explained: list[tuple[LintedRule, Explanation]] = []
-    for rule in rules:
-        try:
-            explained.append((rule, explain_values(read_pattern(rule.pattern), event)))
-        except EventcoreError as error:
-            return report(COMMAND, error, rule=describe_path(rule.name))
-    if arguments.json:
-        _write_json(explained)
-    elif arguments.rule is not None:
-        _write_one(*explained[0], verbose=arguments.verbose)
-    else:
-        _write_all(explained, verbose=arguments.verbose)
-    return 0 if any(_is_reached(*entry) for entry in explained) else 1
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -109,6 +99,15 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InvalidParameter(
             "--detail", "Must be given for --source, --detail-type and --resource."
         )
+
+
+def _decode(arguments: argparse.Namespace) -> None:
+    """Reads the arguments that are texts. Raises InvalidParameter."""
+    for name in ("rule", "bus", "source", "detail_type"):
+        text = getattr(arguments, name)
+        if text is not None:
+            setattr(arguments, name, argument_text(f"--{name.replace('_', '-')}", text))
+    arguments.resource = [argument_text("--resource", text) for text in arguments.resource]
 
 
 def _event(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -140,6 +139,29 @@ def _try_pattern(arguments: argparse.Namespace, event: dict[str, Any]) -> int:
     return 0 if explanation.is_match else 1
 
 
+def _try_rules(arguments: argparse.Namespace, event: dict[str, Any]) -> int:
+    rules = _rules(arguments)
+    explained: list[tuple[LintedRule, Explanation]] = []
+    for rule in rules:
+        try:
+            pattern = read_pattern(rule.pattern)
+        except EventcoreError as error:
+            report(COMMAND, error, rule=rule.name)
+            if arguments.json:
+                _write_fault(rule, error)
+            continue
+        explained.append((rule, explain_values(pattern, event)))
+    if arguments.json:
+        _write_json(explained)
+    elif arguments.rule is None:
+        _write_all(explained, len(rules), verbose=arguments.verbose)
+    elif explained:
+        _write_one(*explained[0], verbose=arguments.verbose)
+    if len(explained) < len(rules):
+        return STATUS_BAD
+    return 0 if any(_is_reached(*entry) for entry in explained) else 1
+
+
 def _rules(arguments: argparse.Namespace) -> list[LintedRule]:
     """The rules to try, by name. Raises NotFound for a rule that a file does not have, and what the
     daemon answers.
@@ -148,11 +170,11 @@ def _rules(arguments: argparse.Namespace) -> list[LintedRule]:
     if arguments.rules is None:
         bus = bus or "default"
         if name is not None:
-            return [run_against_endpoint(arguments, lambda client: fetch_rule(client, bus, name))]
-        return run_against_endpoint(arguments, lambda client: fetch_rules(client, bus))
+            return [ask_endpoint(arguments, lambda client: fetch_rule(client, bus, name))]
+        return ask_endpoint(arguments, lambda client: fetch_rules(client, bus))
     rules = sorted(read_rules(arguments.rules, arguments.region), key=lambda rule: rule.name)
     if bus is not None:
-        rules = [rule for rule in rules if bus in (rule.bus, rule.bus.partition("/")[2])]
+        rules = [rule for rule in rules if bus in (rule.bus, rule.bus_name)]
     if name is None:
         return rules
     rules = [rule for rule in rules if rule.name == name]
@@ -172,12 +194,25 @@ def _write_json(explained: list[tuple[LintedRule, Explanation]]) -> None:
         write_json(
             {
                 "rule": rule.name,
-                "bus": rule.bus,
+                "bus": rule.bus_name,
                 "is_enabled": rule.is_enabled,
                 "is_match": explanation.is_match,
                 "branches": explanation.branches,
             }
         )
+
+
+def _write_fault(rule: LintedRule, error: EventcoreError) -> None:
+    write_json(
+        {
+            "rule": rule.name,
+            "bus": rule.bus_name,
+            "is_enabled": rule.is_enabled,
+            "is_match": None,
+            "branches": [],
+            "error": str(error),
+        }
+    )
 
 
 def _write_one(rule: LintedRule, explanation: Explanation, *, verbose: bool) -> None:
@@ -186,11 +221,14 @@ def _write_one(rule: LintedRule, explanation: Explanation, *, verbose: bool) -> 
         sys.stdout.write("the rule is disabled: it gets no events\n")
 
 
-def _write_all(explained: list[tuple[LintedRule, Explanation]], *, verbose: bool) -> None:
+def _write_all(
+    explained: list[tuple[LintedRule, Explanation]], count: int, *, verbose: bool
+) -> None:
+    """The answers of those rules, of `count`, that have a valid pattern."""
     reached = [entry for entry in explained if _is_reached(*entry)]
     others = [entry for entry in explained if not _is_reached(*entry)]
-    count = len(explained)
-    sys.stdout.write(f"{len(reached)} of {count} rule{'' if count == 1 else 's'} match\n")
+    verb = "matches" if 1 in (count, len(reached)) else "match"
+    sys.stdout.write(f"{len(reached)} of {count} rule{'' if count == 1 else 's'} {verb}\n")
     for rule, explanation in [*reached, *others]:
         name = describe_path(rule.name)
         if verbose:

@@ -1,33 +1,47 @@
-"""What `explain` and `lint` read: patterns, events, and rules, from files or from a daemon.
+"""What `explain` and `lint` read: patterns, events, and rules, from files or from a daemon; and how
+they write.
 
 - A file of rules is a JSON object from names to patterns (objects, or their texts), or what
   `aws events list-rules` prints. There a rule may have `Targets`, ARNs or what
   `aws events list-targets-by-rule` lists of it. Patterns are taken as they are written.
 - A rule without an event pattern has a schedule; it is left out.
 - What cannot be read raises InvalidParameter, or OSError.
+- An endpoint has ANSWER_TIMEOUT_S for each answer. Lists are read to their last page.
+- What is printed is printable: control characters are escaped, and so is what the terminal's
+  encoding does not have.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
+import os
 import re
 import sys
 import unicodedata
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from eventcore.arn import DEFAULT_ACCOUNT, bus_arn, parse_arn
-from eventcore.bench.client import EVENTS, AwsJsonClient
+from eventcore.bench.client import EVENTS, AwsJsonClient, EndpointUnreachable
 from eventcore.codec import json_decoder
 from eventcore.errors import EventcoreError, InvalidParameter, InvalidPattern, NotFound
+from eventcore.patterns.describe import escape_text
 from eventcore.patterns.lint import LintedRule
+from eventcore.patterns.trial import TOO_DEEP, utf8_fault
+from eventcore.server.commands.endpoint_options import run_against_endpoint
 
 __all__ = [
     "STANDARD_INPUT",
+    "STATUS_BAD",
     "add_rules_arguments",
+    "argument_text",
+    "ask_endpoint",
+    "escape_output",
     "fetch_buses",
     "fetch_rule",
     "fetch_rules",
@@ -40,11 +54,18 @@ __all__ = [
 
 STATUS_BAD: Final = 2
 STANDARD_INPUT: Final = "-"
+ANSWER_TIMEOUT_S: Final = 10.0
 WINDOW_COLUMNS: Final = 76
+NO_ANSWER: Final = "no answer in time"
+"""What the client says of a call that took too long."""
 LISTED: Final = "Rules"
+NEXT_PAGE: Final = "NextToken"
 DISABLED: Final = "DISABLED"
 
 _LOCATION: Final = re.compile(r"; line: (\d+), column: (\d+)\]\s*\Z")
+
+
+T = TypeVar("T")
 
 
 class _TargetRow(msgspec.Struct, rename="pascal"):
@@ -76,13 +97,22 @@ def add_rules_arguments(parser: argparse.ArgumentParser, bus_help: str) -> None:
     add("--bus", metavar="NAME", help=bus_help)
 
 
+def escape_output() -> None:
+    """Lets standard output escape characters that its encoding does not have, where it would raise
+    UnicodeEncodeError.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def report(command: str, error: Exception, *, rule: str = "") -> int:
     """Writes to standard error why a command could not do its work; returns its exit status. A bad
     pattern is shown with a mark under the place that its reason names.
     """
     where = f"rule {rule}: " if rule else ""
     lines = _lines_of(error) if isinstance(error, InvalidPattern) else [" ".join(_words(error))]
-    sys.stderr.write(f"eventcore {command}: {where}" + "\n".join(lines) + "\n")
+    text = f"eventcore {command}: {where}" + "\n".join(lines)
+    sys.stderr.write(escape_text(text) + "\n")
     return STATUS_BAD
 
 
@@ -143,28 +173,49 @@ def read_bytes(place: str) -> bytes:
     return content.removeprefix(b"\xef\xbb\xbf")
 
 
+def argument_text(name: str, argument: str) -> str:
+    """An argument of the command line as UTF-8, also where Python's encoding of arguments is
+    another, as in the locale C. Raises InvalidParameter.
+    """
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # bytes that the encoding of arguments does not have
+        return _utf8(name, os.fsencode(argument))
+    return argument
+
+
 def read_text(name: str, argument: str) -> str:
     """A text of the command line: itself, the file behind an "@", or standard input for "-"."""
     if argument != STANDARD_INPUT and not argument.startswith("@"):
-        return argument
-    try:
-        return read_bytes(argument.removeprefix("@")).decode()
-    except UnicodeDecodeError as error:
-        raise InvalidParameter(name, "Is not UTF-8.") from error
+        return argument_text(name, argument)
+    return _utf8(name, read_bytes(argument.removeprefix("@")))
+
+
+def _utf8(name: str, content: bytes) -> str:
+    if fault := utf8_fault(content):
+        raise InvalidParameter(name, fault)
+    return content.decode()
 
 
 def read_rules(place: str, region: str) -> list[LintedRule]:
     """The rules of a file; those that do not say where they are are in `region`."""
+    content = read_bytes(place)
+    if fault := utf8_fault(content):
+        raise InvalidParameter("rules", f"{place}: {fault}")
     try:
-        members = _decode_members(read_bytes(place))
+        members = _decode_members(content)
         if bytes(members.get(LISTED, b""))[:1] == b"[":
+            if bytes(members.get(NEXT_PAGE, b""))[:1] == b'"':
+                raise InvalidParameter("rules", f"{place} has a {NEXT_PAGE}: it is not all rules.")
             rows = _decode_rows(bytes(members[LISTED]))
             return [_rule_of(row, region) for row in rows if bytes(row.event_pattern)]
         default = bus_arn(DEFAULT_ACCOUNT, region, "default")
         return [
             LintedRule(name, _pattern_text(name, raw), bus=default) for name, raw in members.items()
         ]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise InvalidParameter("rules", f"{place}: {TOO_DEEP}") from error
+    except msgspec.DecodeError as error:
         reason = f"{place} is neither rules by name nor a list of rules: {error}."
         raise InvalidParameter("rules", reason) from error
 
@@ -197,6 +248,20 @@ def _pattern_text(name: str, raw: msgspec.Raw) -> str:
 
 
 # -- from a daemon ---------------------------------------------------------------------------------
+
+
+def ask_endpoint(arguments: argparse.Namespace, work: Callable[[AwsJsonClient], Awaitable[T]]) -> T:
+    """What `work` has of the endpoint that the arguments name. Raises CallFailed, and
+    EndpointUnreachable, also for one that does not answer in ANSWER_TIMEOUT_S.
+    """
+    try:
+        return run_against_endpoint(arguments, work, timeout_s=ANSWER_TIMEOUT_S)
+    except EndpointUnreachable as error:
+        url = arguments.endpoint_url
+        reason = str(error).removeprefix(f"{url}:").strip()
+        if reason in ("", NO_ANSWER):
+            reason = f"no answer within {ANSWER_TIMEOUT_S:g} s"
+        raise EndpointUnreachable(f"{url}: {reason}") from error
 
 
 async def fetch_buses(client: AwsJsonClient) -> list[str]:
@@ -238,14 +303,19 @@ async def _with_targets(client: AwsJsonClient, rule: LintedRule) -> LintedRule |
 async def _pages(
     client: AwsJsonClient, operation: str, member: str, parameters: dict[str, Any]
 ) -> list[dict[str, Any]]:
+    """The rows of all pages. Raises EndpointUnreachable for an endpoint that repeats a page."""
     rows: list[dict[str, Any]] = []
+    tokens: set[str] = set()
     while True:
         answer = await client.call(EVENTS, operation, parameters)
         rows += answer.get(member, [])
-        token = answer.get("NextToken")
+        token = answer.get(NEXT_PAGE)
         if not token:
             return rows
-        parameters = {**parameters, "NextToken": token}
+        if token in tokens:
+            raise EndpointUnreachable(f"{operation} gives the same {NEXT_PAGE} again and again")
+        tokens.add(token)
+        parameters = {**parameters, NEXT_PAGE: token}
 
 
 def _fetched(row: dict[str, Any], bus: str) -> LintedRule:

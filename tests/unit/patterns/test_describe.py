@@ -14,6 +14,7 @@ from eventcore.patterns.describe import (
     describe_path,
     describe_test,
     describe_value,
+    escape_text,
 )
 from eventcore.patterns.numbers import NumberText, decode_event
 
@@ -87,6 +88,15 @@ def test_what_a_terminal_would_obey_is_escaped():
     assert told == '"\\u001b[31m\\u202e\\u009b\\udb40\\udc01é"'
     assert decode_event(told) == "\x1b[31m\u202e\u009b\U000e0001é"
     assert describe_path("a.\x07b") == "a.\\u0007b"
+
+
+def test_a_text_of_several_lines_is_escaped_without_another_value():
+    assert escape_text("plain é") == "plain é"
+    assert escape_text('{"a":"\u009b\x7fé"}\n\t') == '{"a":"\\u009b\\u007fé"}\n\\u0009'
+    assert escape_text("é\U0001f600\n", is_ascii=True) == "\\u00e9\\ud83d\\ude00\n"
+    for text in ('"\x7f\u202eé\U0001f600"', '"plain"'):
+        for is_ascii in (False, True):
+            assert decode_event(escape_text(text, is_ascii=is_ascii)) == text[1:-1]
 
 
 def test_numbers_are_shown_as_they_compare():

@@ -9,7 +9,7 @@ import pytest
 
 import eventcore
 from eventcore.arn import bus_arn
-from eventcore.errors import InvalidParameter
+from eventcore.errors import InvalidParameter, InvalidPattern
 from eventcore.patterns import compile_pattern
 from eventcore.patterns.conditions import (
     Address,
@@ -75,6 +75,11 @@ def codes(found: tuple[Finding, ...]) -> list[tuple[str, str]]:
         ({"account": ["12345"]}, "account", "always 12 digits", ""),
         ({"account": [{"prefix": "arn:"}]}, "account", "always 12 digits", ""),
         ({"account": [{"wildcard": "arn*"}]}, "account", "always 12 digits", ""),
+        ({"version": ["1"]}, "version", 'always "0"', ""),
+        ({"version": [{"anything-but": "0"}]}, "version", 'always "0"', ""),
+        ({"source": [""]}, "source", "never empty", ""),
+        ({"source": ["", 1, {"equals-ignore-case": ""}]}, "source", "never empty", ""),
+        ({"detail-type": [{"wildcard": ""}]}, "detail-type", "never empty", ""),
         ({"id": ["x"]}, "id", "always a UUID", ""),
         ({"id": [{"equals-ignore-case": "X"}]}, "id", "always a UUID", ""),
         (
@@ -100,6 +105,10 @@ def test_what_no_event_can_meet_is_an_error(pattern, path, message, suggestion):
     [
         {"source": ["x"], "detail-type": ["y"], "region": ["eu-west-1"], "version": ["0"]},
         {"source": [1, "x"]},
+        {"source": ["", "x"], "version": ["0", "1"]},
+        {"source": [{"prefix": ""}], "detail-type": [{"anything-but": ""}]},
+        {"detail": {"a": [""]}, "resources": [""]},
+        {"version": [{"prefix": ""}]},
         {"source": [{"anything-but": "x"}]},
         {"source": [{"exists": True}]},
         {"source": [{"anything-but": {"wildcard": "a*"}}]},
@@ -146,8 +155,8 @@ def test_a_pattern_that_is_not_valid_is_an_error_with_aws_s_reason():
 @pytest.mark.parametrize(
     ("detail", "code", "message", "suggestion"),
     [
-        ({"a": ["x"], "a.b": [1]}, "value-and-object", "only an array", "Use $or"),
-        ({"a": [{"exists": True}], "a.b": [1]}, "value-and-object", "It is an object", "Take it"),
+        ({"a": ["x"], "a.b": [1]}, "value-and-object", "only an array of both", "Use $or"),
+        ({"a": [{"exists": True}], "a.b": [1]}, "value-and-object", "only an array", "Take it"),
         (
             {"a": [{"anything-but": "x"}, {"anything-but": "y"}]},
             "list-accepts-all",
@@ -182,7 +191,8 @@ def test_what_people_fall_for_is_a_warning(detail, code, message, suggestion):
         {"a": [{"anything-but": ["x", "y"]}, {"anything-but": "x"}]},
         {"a": [{"wildcard": "a*"}, {"wildcard": "\\*"}]},
         {"a": [{"anything-but": "x"}, {"exists": False}]},
-        {"a": ["a**b"]},
+        {"a": ["a**b", {"prefix": "b**"}, {"suffix": "**b"}]},
+        {"a": [{"prefix": "*b"}, {"suffix": "b*"}]},
     ],
 )
 def test_what_has_a_meaning_is_not_found(detail):
@@ -209,8 +219,73 @@ def test_exists_of_what_other_rules_take_for_an_object():
         ("with", "detail.user"),
         ("without", "detail.user"),
     ]
-    assert "never met" in found[0].message
-    assert "always met" in found[1].message
+    assert found[0].message == (
+        'The rule user asks for fields below it. Where it is an object, [{"exists":true}] is never '
+        "met, since an object is no value."
+    )
+    assert 'Where it is an object, [{"exists":false}] is met' in found[1].message
+
+
+@pytest.mark.parametrize(
+    ("text", "dropped"),
+    [
+        ('{"source":["x"],"source":["y"]}', ["source"]),
+        ('{"source":["x"],"source":["x"],"source":["x"]}', ["source"]),
+        ('{"source":["x"],"$or":[{"source":["y"]},{"detail":{"a":[1]}}]}', ["source"]),
+        ('{"$or":[{"source":["x"]},{"detail":{"a":[1]}}],"source":["y"]}', ["source"]),
+        ('{"detail":{"a":{"b":["x"]}},"detail.a.b":["y"]}', ["detail.a.b"]),
+        ('{"detail":{"a":["x"],"b":[1]},"detail":{"b":[2],"a":["y"]}}', ["detail.b", "detail.a"]),
+        (
+            '{"detail":{"$or":[{"a":[1]},{"$or":[{"b":[1]},{"a":[2]}],"b":[2]}]}}',
+            ["detail.b"],
+        ),
+    ],
+)
+def test_a_list_that_a_later_one_takes_the_place_of_is_found(text, dropped):
+    with pytest.raises(InvalidPattern, match="cannot be allowed multiple times"):
+        compile_pattern(text, allow_duplicate_paths=False)
+    found = [f for f in lint([LintedRule("r", text)]) if f.code == "dropped-list"]
+    assert [(f.severity, f.path) for f in found] == [("warning", path) for path in dropped]
+    assert all("only the later list counts: [" in f.message for f in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"detail":{"a":[1]},"detail":{"b":[1]}}',
+        '{"$or":[{"source":["x"]},{"source":["y"]}],"detail":{"a":[1]}}',
+        '{"$or":[{"source":["x"]},{"detail":{"a":[1]}}],'
+        '"$or":[{"region":["x"]},{"id":[{"prefix":"1"}]}]}',
+    ],
+)
+def test_no_list_is_dropped_where_no_path_is_given_twice(text):
+    assert compile_pattern(text, allow_duplicate_paths=False).text == text
+    assert lint([LintedRule("r", text)]) == ()
+
+
+def test_a_long_list_that_is_dropped_is_cut():
+    values = ",".join(f'"value {number}"' for number in range(200))
+    finding = only(lint([LintedRule("r", f'{{"source":[{values}],"source":["x"]}}')]))
+    assert len(finding.message) < 250
+
+
+def test_messages_are_safe_to_show():
+    rules: dict[str, Any] = {
+        "\x1b[31m": {"\x1b[2J": ["x"]},
+        "invalid": {"a": [{"\x1b[2J": 1}]},
+        "user": {"detail": {"u": [{"exists": True}]}},
+        "with\u009b": {"detail": {"u": {"i": ["\x1b*"]}}},
+    }
+    found = lint(rules)
+    assert {finding.code for finding in found} == {
+        "dead-rule",
+        "invalid-pattern",
+        "exists-of-object",
+        "literal-star",
+    }
+    for finding in found:
+        shown = finding.message + finding.suggestion + finding.path
+        assert shown.replace("\n", "").isprintable()
 
 
 # -- rules that overlap ----------------------------------------------------------------------------
