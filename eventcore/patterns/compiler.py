@@ -2,9 +2,9 @@
 
 - A path that is given twice keeps the later list, as in AWS. `$or` copies the conditions read so
   far into each of its alternatives; what follows it is added to all of them.
-- A pattern is bounded: DEPTH_MAX levels, BRANCHES_MAX combinations of `$or` alternatives, and
-  CONDITIONS_MAX conditions in all of them. The number of its characters is the caller's to bound
-  (`Dialect.size_max`), since AWS answers that as another error.
+- A pattern is bounded: DEPTH_MAX levels (a dot in a name makes one, too), BRANCHES_MAX combinations
+  of `$or` alternatives, and CONDITIONS_MAX conditions in all of them. The number of its characters is
+  the caller's to bound (`Dialect.size_max`), since AWS answers that as another error.
 - What many patterns have in common (paths, their steps, short strings) is one object for all.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, final
 
-from eventcore.errors import InvalidPattern
+from eventcore.errors import InvalidParameter, InvalidPattern
 from eventcore.patterns.conditions import Condition
 from eventcore.patterns.dialects import BUS, Dialect
 from eventcore.patterns.parser import (
@@ -58,8 +58,10 @@ def compile_pattern(
 
     Raises InvalidPattern, whose `reason` is AWS's text with its location. Unlike event-ruler, text
     behind the closing brace is an error. Without `allow_duplicate_paths` a path that is given twice
-    in one combination is an error, too.
+    in one combination is an error, too. Raises InvalidParameter("pattern") for what is no str.
     """
+    if not isinstance(text, str):
+        raise InvalidParameter("pattern", "Must be JSON text as str.", text)
     try:
         tree = parse(text, dialect)
         _check_caps(tree, dialect)
@@ -103,6 +105,9 @@ class _Compiler:
             path, steps = _shared_path(path)
         else:
             steps = tuple(path.split("."))
+        if len(steps) > DEPTH_MAX:
+            reason = f"An event pattern has at most {DEPTH_MAX} levels"
+            raise fault_at(self._text, node.end, reason)
         condition = Condition(path, steps, node.tests, node.may_be_absent)
         if not drafts:
             drafts.append({})

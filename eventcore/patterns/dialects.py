@@ -76,7 +76,7 @@ BUS: Final = Dialect(
     affix_operators=frozenset((_IGNORE_CASE,)),
     but_operators=frozenset((_IGNORE_CASE, "prefix", "suffix", "wildcard")),
 )
-"""Rules of EventBridge: the whole language."""
+"""Rules of EventBridge and archives, which stand behind a rule: the whole language."""
 
 SNS_BODY: Final = Dialect(
     name="sns-body",
@@ -114,4 +114,6 @@ RECORD_FILTER: Final = Dialect(
     affix_operators=frozenset((_IGNORE_CASE,)),
     but_operators=frozenset(),
 )
-"""Filters of Lambda event source mappings and of EventBridge Pipes."""
+"""Filters of Lambda event source mappings and of EventBridge Pipes: the operators that AWS lists
+for Pipes.
+"""

@@ -18,11 +18,11 @@ import math
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from json import JSONDecodeError
 from typing import Final, TypeAlias, TypeVar, final
 
 import msgspec
 
-from eventcore.codec import decode_json
 from eventcore.errors import InvalidPattern
 from eventcore.patterns.addresses import BITS_OF_VERSION, ip_address_of, ipv6_of
 from eventcore.patterns.conditions import (
@@ -43,7 +43,15 @@ from eventcore.patterns.conditions import (
 )
 from eventcore.patterns.dialects import Dialect
 from eventcore.patterns.numbers import NumberText, read_float
-from eventcore.patterns.tokens import NAME, NUMBER, STRING, QuickReader, Reader, TokenReader
+from eventcore.patterns.tokens import (
+    NAME,
+    NUMBER,
+    STRING,
+    QuickReader,
+    Reader,
+    TokenReader,
+    end_of_json,
+)
 
 __all__ = [
     "DEPTH_MAX",
@@ -145,7 +153,7 @@ def parse(text: str, dialect: Dialect) -> ObjectNode:
 
 def fault_at(text: str, tokens: int, reason: str) -> InvalidPattern:
     """The error about the place behind the first `tokens` tokens of a text without faults."""
-    reader = TokenReader(text)
+    reader = QuickReader(text)
     for _ in range(tokens):
         reader.advance()
     return reader.error(reason)
@@ -160,10 +168,12 @@ def read_tree(reader: Reader, dialect: Dialect, *, has_or: bool = True) -> Objec
 
 
 def _parse(text: str, dialect: Dialect, *, has_or: bool) -> ObjectNode:
+    reader: Reader
     try:
-        return read_tree(QuickReader(text), dialect, has_or=has_or)
-    except (ValueError, InvalidPattern):
-        return read_tree(TokenReader(text), dialect, has_or=has_or)
+        reader = QuickReader(text)
+    except ValueError:
+        reader = TokenReader(text)
+    return read_tree(reader, dialect, has_or=has_or)
 
 
 def _parse_or_as_a_name(text: str, dialect: Dialect, first: InvalidPattern) -> ObjectNode:
@@ -174,16 +184,16 @@ def _parse_or_as_a_name(text: str, dialect: Dialect, first: InvalidPattern) -> O
 
 
 def _check_json(text: str, prefix: str) -> None:
-    try:
-        decode_json(text)
-    except ValueError:
-        _report_json(text, prefix)
-
-
-def _report_json(text: str, prefix: str) -> None:
     """Raises InvalidPattern if the document is not JSON; what follows it is not looked at."""
     try:
-        TokenReader(text, shows_source=False).read_through()
+        end_of_json(text)
+    except JSONDecodeError as error:
+        _report_json(text, error.pos, prefix)
+
+
+def _report_json(text: str, json_end: int, prefix: str) -> None:
+    try:
+        TokenReader(text, shows_source=False).read_through(json_end)
     except InvalidPattern as error:
         raise InvalidPattern(prefix + error.reason) from None
 

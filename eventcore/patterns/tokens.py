@@ -12,25 +12,39 @@ this reader keeps that parser's habits:
 The texts about malformed JSON are Jackson's. Nothing recurses here; the text's length bounds the
 work.
 
-Almost all patterns have no fault, and a thousand of them are read at a start. So there is also a
-`QuickReader`, several times as fast: it reads JSON texts only, and its errors have no location.
-Whoever gets one reads the text again with the `TokenReader`.
+Almost all patterns are JSON, and a thousand of them are read at a start. So there is also a
+`QuickReader`, several times as fast, with the same kinds, texts and errors: it reads JSON only.
+Whoever has another text reads it with the `TokenReader`, to the first fault.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import islice
+from json import JSONDecodeError
 from typing import Final, Protocol, final
 
 from eventcore.codec import decode_json
 from eventcore.errors import InvalidPattern
 
-__all__ = ["NAME", "NUMBER", "STRING", "QuickReader", "Reader", "TokenReader"]
+__all__ = [
+    "LEVELS_MAX",
+    "NAME",
+    "NUMBER",
+    "STRING",
+    "QuickReader",
+    "Reader",
+    "TokenReader",
+    "end_of_json",
+]
 
 NAME: Final = "name"
 STRING: Final = "string"
 NUMBER: Final = "number"
 """Kinds of token. All other kinds are their own text: { } [ ] true false null."""
+
+LEVELS_MAX: Final = 1_000
+"""Objects and arrays around a value that Jackson reads."""
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -46,8 +60,13 @@ _CLOSES: Final = {"{": "}", "[": "]"}
 _CONTAINERS: Final = {"{": "Object", "[": "Array"}
 _NO_SOURCE: Final = "REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)"
 
-# The tokens of a text that is known to be JSON. Commas tell nothing; a colon marks a name.
-_TOKEN: Final = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"(?:[ \t\r\n]*:)?|[-+.0-9A-Za-z]+')
+# The tokens of a text that is known to be JSON. Commas tell nothing; a colon marks a name. A quote
+# by itself begins what is no string.
+_TOKEN: Final = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"(?:[ \t\r\n]*:)?|[-+.0-9A-Za-z]+|"')
+_STRING_OR_NUMBER: Final = re.compile(
+    rf'("[^"\\]*(?:\\.[^"\\]*)*"?)|(?<![-+.0-9A-Za-z]){_NUMBER.pattern}(?![-+.0-9A-Za-z])'
+)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # By a token's last character. "" stands for true and false, which end alike: the token itself.
 _KIND_OF_END: Final = {
     **dict.fromkeys("0123456789", NUMBER),
@@ -79,19 +98,57 @@ class Reader(Protocol):
         """Raises InvalidPattern if there is more text."""
 
 
-@final
-class QuickReader:
-    """Reads a JSON text that is probably a pattern. Its errors do not say where.
+def end_of_json(source: str) -> int:
+    """Where the JSON object or array ends that the text begins with, in the time of the decoder.
 
-    Raises ValueError for what is not JSON.
+    Raises JSONDecodeError if there is none, whose `pos` is not behind the first fault. Numbers may
+    have any size. More than about LEVELS_MAX levels are a fault.
+    """
+    try:
+        _decode_any_size(source)
+    except JSONDecodeError as error:
+        document = source[: error.pos].rstrip(" \t\r\n")
+        if document[-1:] not in ("}", "]"):
+            raise
+        _decode_any_size(document)
+        return len(document)
+    return len(source)
+
+
+def _decode_any_size(source: str) -> None:
+    try:
+        decode_json(source)
+    except JSONDecodeError:
+        decode_json(_for_the_decoder(source))
+
+
+def _for_the_decoder(source: str) -> str:
+    """A text of the same length that is JSON if `source` is, without what only a decoder refuses:
+    numbers that no double holds. A lone surrogate, which it would not say the place of, becomes
+    another character that is never allowed.
     """
 
-    __slots__ = ("_token", "_tokens", "count")
+    def without_digits(found: re.Match[str]) -> str:
+        return found[1] or "0".ljust(len(found[0]))
+
+    return _STRING_OR_NUMBER.sub(without_digits, _SURROGATE.sub("\0", source))
+
+
+@final
+class QuickReader:
+    """Reads a JSON document as the TokenReader does, several times as fast.
+
+    Raises ValueError if the text does not begin with one.
+    """
+
+    __slots__ = ("_end", "_source", "_text_asked_for", "_token", "_tokens", "count")
 
     def __init__(self, source: str) -> None:
-        decode_json(source)
-        self._tokens: list[str] = _TOKEN.findall(source)
+        self._end = end_of_json(source)
+        self._source = source
+        self._tokens: list[str] = _TOKEN.findall(source, 0, self._end)
         self._token = ""
+        self._text_asked_for = 0  # the last token whose text was, by `count`
         self.count = 0
 
     @property
@@ -102,6 +159,8 @@ class QuickReader:
             return token
         if token[-1] == ":":
             token = token[:-1].rstrip()
+        else:
+            self._text_asked_for = self.count
         return str(decode_json(token)) if "\\" in token else token[1:-1]
 
     def advance(self) -> str:
@@ -111,25 +170,36 @@ class QuickReader:
         return _KIND_OF_END[token[-1]] or token
 
     def error(self, reason: str) -> InvalidPattern:
-        """An error without location."""
-        return InvalidPattern(reason)
+        """The error to raise about the current token: `reason` and the location."""
+        return InvalidPattern(f"{reason}\n at {_location(self._source, self._position())}")
 
     def finish(self) -> None:
-        """Nothing follows: the text is JSON."""
+        """Nothing but space may follow the document."""
+        if self._end < len(self._source):
+            TokenReader(self._source, self._end).finish()
+
+    def _position(self) -> int:
+        """Where the TokenReader stands now."""
+        is_read = self._text_asked_for == self.count
+        # Of a name the start of its value, the next token, is consumed, too.
+        place = self.count - (self._token[-1] != ":")
+        token = next(islice(_TOKEN.finditer(self._source, 0, self._end), place, None))
+        is_opened_string = token[0][0] == '"' and not is_read
+        return token.start() + 1 if is_opened_string else token.end()
 
 
 @final
 class TokenReader:
     """Reads one JSON text; `advance` gives the next token's kind. Faults are InvalidPatterns.
 
-    Locations show the source, unless `shows_source` is false.
+    Locations show the source, unless `shows_source` is false. `start` is where to begin.
     """
 
-    def __init__(self, source: str, *, shows_source: bool = True) -> None:
+    def __init__(self, source: str, start: int = 0, *, shows_source: bool = True) -> None:
         self.count = 0
         self._shows_source = shows_source
         self._source = source
-        self._position = 0
+        self._position = start
         self._text = ""
         self._is_in_string = False
         self._ahead: tuple[str, str] | None = None
@@ -176,13 +246,42 @@ class TokenReader:
             self._read_value_start()
             raise self.error("Unexpected text after the end of the pattern")
 
-    def read_through(self) -> None:
-        """Reads the whole document, for its faults."""
+    def read_through(self, json_end: int = 0) -> None:
+        """Reads the whole document, for its faults. Before `json_end` there is none.
+
+        More than LEVELS_MAX levels are a fault, too, whose message has no location.
+        """
+        self._skip(json_end)
         self.advance()
         while self._open:
+            if len(self._open) > LEVELS_MAX:
+                raise _too_deep()
             self.advance()
         if self._is_in_string:
             self._read_string(is_name=False)
+
+    def _skip(self, end: int) -> None:
+        """To behind the last bracket or value that ends before `end`, up to where all is JSON."""
+        opened = self._open
+        has_name = False
+        for token in _TOKEN.finditer(self._source):
+            text, position = token[0], token.end()
+            if position >= end or text == '"':
+                return
+            if text in _CLOSES:
+                opened.append((text, position - 1))
+                if len(opened) > LEVELS_MAX:
+                    raise _too_deep()
+            elif opened and text in ("]", "}"):
+                opened.pop()
+            elif text[-1] == ":":
+                has_name = True
+                continue
+            elif not opened or (opened[-1][0] == "{" and not has_name):
+                return  # a document by itself, or a name that no colon follows
+            has_name = False
+            self._needs_comma = text not in _CLOSES
+            self._position = position
 
     # -- single tokens ---------------------------------------------------------------------------
 
@@ -308,16 +407,27 @@ class TokenReader:
         )
 
     def _location(self, position: int) -> str:
-        line, line_start = 1, 0
-        for end in _LINE_END.finditer(self._source, 0, position):
-            line, line_start = line + 1, end.end()
-        column = position - line_start + 1
-        if not self._shows_source:
-            return f"[Source: {_NO_SOURCE}; line: {line}, column: {column}]"
-        shown = self._source[:_SOURCE_CHARACTERS_MAX]
-        hidden = len(self._source) - len(shown)
-        truncated = f"[truncated {hidden} chars]" if hidden else ""
-        return f'[Source: (String)"{shown}"{truncated}; line: {line}, column: {column}]'
+        return _location(self._source, position, shows_source=self._shows_source)
+
+
+def _location(source: str, position: int, *, shows_source: bool = True) -> str:
+    line, line_start = 1, 0
+    for end in _LINE_END.finditer(source, 0, position):
+        line, line_start = line + 1, end.end()
+    column = position - line_start + 1
+    if not shows_source:
+        return f"[Source: {_NO_SOURCE}; line: {line}, column: {column}]"
+    shown = source[:_SOURCE_CHARACTERS_MAX]
+    hidden = len(source) - len(shown)
+    truncated = f"[truncated {hidden} chars]" if hidden else ""
+    return f'[Source: (String)"{shown}"{truncated}; line: {line}, column: {column}]'
+
+
+def _too_deep() -> InvalidPattern:
+    return InvalidPattern(
+        f"Document nesting depth ({LEVELS_MAX + 1}) exceeds the maximum allowed "
+        f"({LEVELS_MAX}, from `StreamReadConstraints.getMaxNestingDepth()`)"
+    )
 
 
 def _unexpected(mark: str) -> str:

@@ -344,8 +344,9 @@ class Broker:
 
         Behind it stand a rule and a queue of the same name (default: the handler's qualified name),
         so events wait durably while the program is down. `settings` are those of `create_queue`.
+        Raises InvalidPattern and InvalidParameter at once, before the handler is registered.
         """
-        text = pattern_text(pattern)
+        text = read_pattern(pattern).text
 
         def register(handler: H) -> H:
             self._check_not_running()

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 
-from eventcore.errors import InvalidPattern
+from eventcore.errors import InvalidParameter, InvalidPattern
 from eventcore.patterns import compile_pattern
 from eventcore.patterns.compiler import BRANCHES_MAX, CONDITIONS_MAX, DEPTH_MAX
 from eventcore.patterns.conditions import (
@@ -50,6 +51,12 @@ def test_a_pattern_keeps_its_text_and_is_immutable():
     assert pattern == compile_pattern(text)
     with pytest.raises(AttributeError):
         pattern.text = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", [None, 5, b'{"a":[1]}', {"a": [1]}, ["a"]])
+def test_what_is_no_text_is_refused(text: Any):
+    with pytest.raises(InvalidParameter, match=r"^pattern: Must be JSON text as str\.$"):
+        compile_pattern(text)
 
 
 def test_conditions_are_in_the_order_of_their_paths_and_know_their_steps():
@@ -254,3 +261,13 @@ def test_escapes_and_space_are_read_as_json():
     ((condition,),) = compile_pattern(text).branches
     assert condition.path == 'k"\\\nü'
     assert condition.tests == (Exact("\U0001f600/\t"),)
+
+
+@pytest.mark.parametrize(("steps", "is_allowed"), [(DEPTH_MAX, True), (DEPTH_MAX + 1, False)])
+def test_a_dot_in_a_name_makes_a_level(steps: int, is_allowed: bool):
+    text = json.dumps({".".join("a" * steps): ["x"]})
+    if is_allowed:
+        assert len(compile_pattern(text).branches[0][0].steps) == steps
+        return
+    with pytest.raises(InvalidPattern, match=f"An event pattern has at most {DEPTH_MAX} levels"):
+        compile_pattern(text)

@@ -14,6 +14,7 @@ from eventcore.patterns import (
 from eventcore.patterns.compiler import COMBINATIONS_COUNTED, combinations_of
 from eventcore.patterns.conditions import Exact, Prefix
 from eventcore.patterns.parser import parse
+from eventcore.patterns.tokens import TokenReader
 
 SNS = (SNS_ATTRIBUTES, SNS_BODY)
 ALL = (BUS, SNS_ATTRIBUTES, SNS_BODY, RECORD_FILTER)
@@ -135,6 +136,60 @@ def test_sns_reports_malformed_json_without_the_source(text: str, reason: str, p
         compile_pattern(text, SNS_BODY)
     assert caught.value.reason.startswith(f"failed to parse JSON. {reason}")
     assert caught.value.reason.endswith(f"\n at [Source: {hidden}; {place}]")
+
+
+def deep(levels: int) -> str:
+    return '{"a":' + "[" * levels + "]" * levels + "}"
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 40_000, deep(1_024), deep(100_000)])
+def test_sns_reads_a_thousand_levels(text: str):
+    with pytest.raises(InvalidPattern) as caught:
+        compile_pattern(text, SNS_BODY)
+    assert caught.value.reason == (
+        "failed to parse JSON. Document nesting depth (1001) exceeds the maximum allowed (1000, "
+        "from `StreamReadConstraints.getMaxNestingDepth()`)"
+    )
+
+
+def test_below_a_thousand_levels_another_fault_is_reported():
+    reason = "Match value must be String, number, true, false, or null"
+    assert refusal(deep(999), SNS_BODY) == reason
+    assert (refusal("[" * 1_000, SNS_BODY) or "").startswith(
+        "failed to parse JSON. Unexpected end-of-input: expected close marker for Array"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a":[NUMBERS],"b":x@}', "failed to parse JSON. Unrecognized token 'x'"),
+        ('{"a":[NUMBERS,{"prefix":1@}]}', "prefix match pattern must be a string"),
+        ('{"a":[NUMBERS]} {@}', "Unexpected text after the end of the pattern"),
+        ('{"a":[NUMBERS,1e400],"b":1@}', '"b" must be an object or an array'),
+        ('{"$or":[{"a":[NUMBERS]},{"a":1@}]}', '"a" must be an object or an array'),
+    ],
+)
+def test_a_large_policy_is_not_read_token_by_token(
+    text: str, reason: str, monkeypatch: pytest.MonkeyPatch
+):
+    text = text.replace("NUMBERS", ",".join("1" * 10_000))
+    column = text.index("@") + 1
+    text = text.replace("@", "")
+    read = 0
+    advance = TokenReader.advance
+
+    def count(self: TokenReader) -> str:
+        nonlocal read
+        read += 1
+        return advance(self)
+
+    monkeypatch.setattr(TokenReader, "advance", count)
+    with pytest.raises(InvalidPattern) as caught:
+        compile_pattern(text, SNS_BODY)
+    assert caught.value.reason.startswith(reason)
+    assert caught.value.reason.endswith(f"line: 1, column: {column}]")
+    assert read < 10
 
 
 def test_the_error_calls_the_pattern_what_its_service_calls_it():

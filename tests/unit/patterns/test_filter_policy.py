@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from eventcore.attributes import AttributeValue
@@ -27,6 +30,10 @@ def number(text: str) -> AttributeValue:
     return AttributeValue("Number", text)
 
 
+def numbers(text: str) -> AttributeValue:
+    return AttributeValue("Number.Array", text)
+
+
 def accepts(policy: str, body: str | bytes = "", **attributes: AttributeValue) -> bool:
     return compile_filter_policy(policy).accepts(attributes, body)
 
@@ -52,6 +59,8 @@ def body_accepts(policy: str, body: str | bytes) -> bool:
         (number("0.1234567890123456789"), NumberText("0.1234567890123456789")),
         (array("[]"), []),
         (array('["x",1,2.5,true,null]'), ["x", 1, 2.5, True, None]),
+        (numbers("[]"), []),
+        (numbers("[100, 5.0e1]"), [100, 50.0]),
     ],
 )
 def test_what_an_attribute_is_compared_as(attribute: AttributeValue, value: object):
@@ -85,6 +94,13 @@ def test_what_an_attribute_is_compared_as(attribute: AttributeValue, value: obje
         array('["x",{"y":1}]'),
         array("[" * 100_000),
         array('["\ud800"]'),
+        numbers(""),
+        numbers("1"),
+        numbers('["1"]'),
+        numbers("[1,true]"),
+        numbers("[1,null]"),
+        numbers("[[1]]"),
+        numbers("[01]"),
     ],
 )
 def test_what_counts_as_no_attribute(attribute: AttributeValue):
@@ -107,6 +123,11 @@ def test_what_counts_as_no_attribute(attribute: AttributeValue):
         ('{"a":[{"numeric":[">",0,"<=",150]}]}', number("150"), True),
         ('{"a":[{"numeric":[">",0,"<=",150]}]}', number("150.00001"), False),
         ('{"a":[{"numeric":[">",0]}]}', array("[0,1]"), True),
+        # AWS's example of numeric value matching.
+        ('{"a":[{"anything-but":[100,500]}]}', numbers("[100, 50]"), True),
+        ('{"a":[{"anything-but":[100,500]}]}', numbers("[100, 500]"), False),
+        ('{"a":[{"anything-but":[100,500]}]}', number("100"), False),
+        ('{"a":[{"numeric":["<",0]}]}', numbers("[1,-1]"), True),
         ('{"a":[true]}', array("[true]"), True),
         ('{"a":[true]}', string("true"), False),
         ('{"a":[null]}', array("[null]"), True),
@@ -126,6 +147,13 @@ def test_every_key_must_hold_and_the_body_does_not_matter():
     assert accepts(policy, '{"a":"z"}', a=string("x"))
     assert not accepts(policy, a=string("x"), b=string("y"))
     assert not accepts(policy, '{"a":"x"}')
+
+
+def test_a_message_without_attributes_satisfies_no_policy_on_them():
+    policy = '{"a":[{"exists":false}]}'
+    assert accepts(policy, b=AttributeValue("Binary", None, b"x"))
+    assert not accepts(policy)
+    assert accepts("{}")
 
 
 def test_a_name_with_dots_is_one_name():
@@ -202,6 +230,42 @@ def test_an_unknown_scope_gets_the_message_of_sns():
         "FilterPolicyScope: Invalid value [RandomValue]. "
         "Please use either MessageBody or MessageAttributes"
     )
+
+
+@pytest.mark.parametrize("policy", [None, 5, b"", b"{}", {}, {"a": ["x"]}])
+def test_a_policy_that_is_no_text_is_refused(policy: Any):
+    for scope in (MESSAGE_ATTRIBUTES, MESSAGE_BODY):
+        with pytest.raises(InvalidParameter, match=r"^FilterPolicy: Must be JSON text as str"):
+            compile_filter_policy(policy, scope)
+
+
+@pytest.mark.parametrize("scope", [None, 5, [], {}, b"MessageBody"])
+def test_a_scope_that_is_no_text_is_refused(scope: Any):
+    with pytest.raises(InvalidParameter, match=r"^FilterPolicyScope: Invalid value"):
+        compile_filter_policy("{}", scope)
+
+
+@pytest.mark.parametrize("policy", ["{}", '{"a":["x"]}'])
+def test_what_is_no_message_is_refused(policy: str):
+    attributes: Any
+    for attributes in (None, 5, "a", ["a"], {"a": "x"}, {"a": None}):
+        with pytest.raises(InvalidParameter, match=r"^attributes: Must be a mapping from names"):
+            compile_filter_policy(policy).accepts(attributes, "")
+    body: Any
+    for body in (None, 5, {}, ["x"]):
+        with pytest.raises(InvalidParameter, match=r"^body: Must be str or bytes"):
+            compile_filter_policy(policy, MESSAGE_BODY).accepts({}, body)
+
+
+def test_a_policy_with_many_alternatives_answers_as_each_of_them():
+    alternatives = [f'{{"x":[{n}],"y":[{{"exists":false}}]}}' for n in range(30)]
+    policy = compile_filter_policy(f'{{"a":{{"$or":[{",".join(alternatives)}]}}}}', MESSAGE_BODY)
+    assert len(policy.pattern.branches) == 30
+    for number_, others, answer in [(29, {}, True), (30, {}, False), (29, {"y": 1}, False)]:
+        items = [{"x": -n, "y": n} for n in range(1, 1_000)] + [{"x": number_, **others}]
+        body = json.dumps({"a": items})
+        assert policy.accepts({}, body) is answer
+        assert policy.accepts({}, body.encode()) is answer
 
 
 def test_a_policy_has_256_kb_at_most():

@@ -18,7 +18,7 @@ from eventcore.patterns.parser import (
     parse,
     read_tree,
 )
-from eventcore.patterns.tokens import QuickReader, TokenReader
+from eventcore.patterns.tokens import QuickReader, TokenReader, end_of_json
 
 
 def reason_for(text: str) -> str:
@@ -136,23 +136,69 @@ pieces = st.sampled_from(
 @given(st.lists(pieces, max_size=14).map("".join))
 @settings(max_examples=1000)
 def test_a_text_is_read_alike_with_and_without_the_quick_reader(text: str):
-    """`parse` reads a text again if the quick reader finds a fault: the fault must be there."""
+    """Also with the same location of the fault, in a text that begins with a JSON document."""
     answers: list[object] = []
     for reader in (QuickReader, TokenReader):
         try:
             answers.append(read_tree(reader(text), BUS))
         except (ValueError, InvalidPattern) as error:
-            answers.append(
-                error.reason.split("\n")[0] if isinstance(error, InvalidPattern) else None
-            )
+            answers.append(error.reason if isinstance(error, InvalidPattern) else None)
     quick, exact = answers
     assert quick == exact or (quick is None and isinstance(exact, str))
 
 
-@pytest.mark.parametrize("text", ["", "x", "{} {}", '{"a":[1],}', '["\ud800"]', "\ufeff{}"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1 x", '{"a":[1],}', '["\ud800"]', '["\\ud800"]', "\ufeff{}", "[1.5.5]"]
+)
 def test_the_quick_reader_refuses_what_is_not_json(text: str):
-    with pytest.raises(ValueError, match=r"line 1|UTF-8"):
+    with pytest.raises(ValueError, match="line 1"):
         QuickReader(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ('{"a":[1]}', 9),
+        ('{"a":[1]} \n', 11),
+        ('{"a":[1]} \n x', 9),
+        ("[] {}", 2),
+        ('{"a":["é\U0001f600"]}]', 12),
+        ('{"a":[1e400,' + "9" * 5_000 + ',"1e400\\"9"]}\x00', 5_025),
+    ],
+)
+def test_where_the_json_ends_that_a_text_begins_with(text: str, end: int):
+    assert end_of_json(text) == end
+
+
+@pytest.mark.parametrize("number", ["2.-15e1", "01", "1e", "1.", "-", "1e400.", "1e4001e", "--1"])
+def test_a_number_of_any_size_is_none_that_is_no_number(number: str):
+    for beginning in ("", "1e400,"):
+        with pytest.raises(ValueError, match="line 1"):
+            end_of_json(f"[{beginning}{number}]")
+
+
+def fault_found(text: str, start: int) -> str | None:
+    """None for a text that begins with a scalar: nothing looks behind it."""
+    try:
+        TokenReader(text).read_through(start)
+    except InvalidPattern as error:
+        return error.reason
+    return None
+
+
+@given(st.lists(pieces, max_size=14).map("".join), documents, st.data())
+@settings(max_examples=1000)
+def test_what_the_decoder_has_read_need_not_be_read_for_its_faults(text, document, data):
+    whole = json.dumps(document, ensure_ascii=data.draw(st.booleans()))
+    place = data.draw(st.integers(0, len(whole)))
+    for each in (text, whole[:place] + text + whole[place:], whole[:place] + whole[place + 1 :]):
+        try:
+            end_of_json(each)
+        except json.JSONDecodeError as error:
+            place_of_decoder = error.pos
+        else:
+            continue
+        assert fault_found(each, place_of_decoder) == fault_found(each, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import json
+import sys
+from types import FrameType
+from typing import Any
+
 import pytest
 
 from eventcore.errors import InvalidParameter, InvalidPattern
@@ -131,6 +136,59 @@ def test_there_are_one_to_ten_filters():
     for count in (0, 11):
         with pytest.raises(InvalidParameter, match="1 to 10 filters"):
             RecordFilter([JSON_PATTERN] * count, "body")
+
+
+@pytest.mark.parametrize(
+    "patterns", [None, 5, "text", b"text", "{}", [5], [None], [b"{}"], [{}], {JSON_PATTERN: 1}]
+)
+def test_filters_that_are_no_texts_are_refused(patterns: Any):
+    with pytest.raises(InvalidParameter, match=r"^Filters: Must be a sequence of JSON texts"):
+        RecordFilter(patterns, "body")
+
+
+def test_what_is_no_key_no_record_and_no_payload_is_refused():
+    wrong: Any
+    for wrong in (5, b"body", ["body"]):
+        with pytest.raises(InvalidParameter, match=r"^payload_key: Must be a str, or None"):
+            RecordFilter([JSON_PATTERN], wrong)
+    filter_ = RecordFilter([JSON_PATTERN], "body")
+    for wrong in (None, 5, "text", [("a", 1)]):
+        with pytest.raises(InvalidParameter, match=r"^record: Must be a mapping"):
+            filter_.decide(wrong, "x")
+    for wrong in (5, {"x": 1}, ["x"]):
+        with pytest.raises(InvalidParameter, match=r"^payload: Must be str or bytes, or None"):
+            filter_.decide({}, wrong)
+
+
+def calls(filter_: RecordFilter, payload: str) -> int:
+    """Calls of Python functions for one record."""
+    count = 0
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(note)
+    try:
+        assert filter_.decide({}, payload) is DROPPED
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_alternatives_and_objects_of_an_array_do_not_multiply():
+    def ten(name: str) -> str:
+        return '"$or":[' + ",".join(f'{{"{name}{n}":[{n}]}}' for n in range(10)) + "]"
+
+    pattern = f'{{"body":{{"a":{{{ten("x")},"p":{{{ten("y")},"q":{{{ten("z")}}}}}}}}}}}'
+    few = '{"body":{"a":{"x0":[0],"p":{"y0":[0],"q":{"z0":[0]}}}}}'
+    items = [{f"x{n % 10}": n + 10} for n in range(1_400)]
+    payload = json.dumps({"a": items}, separators=(",", ":"))
+    # Ten thousand combinations of thirty fields instead of one of three.
+    assert calls(RecordFilter([pattern] * 10, "body"), payload) < 30 * len(items)
+    assert calls(RecordFilter([few], "body"), payload) < 5 * len(items)
+    found = json.dumps({"a": [*items, {"x3": 3, "p": {"y5": 5, "q": {"z9": 9}}}]})
+    assert RecordFilter([pattern], "body").decide({}, found) is MATCHED
 
 
 def test_the_first_pattern_that_is_not_valid_is_reported():
