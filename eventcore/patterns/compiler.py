@@ -3,8 +3,8 @@
 - A path that is given twice keeps the later list, as in AWS. `$or` copies the conditions read so
   far into each of its alternatives; what follows it is added to all of them.
 - A pattern is bounded: DEPTH_MAX levels (a dot in a name makes one, too), BRANCHES_MAX combinations
-  of `$or` alternatives, and CONDITIONS_MAX conditions in all of them. The number of its characters is
-  the caller's to bound (`Dialect.size_max`), since AWS answers that as another error.
+  of `$or` alternatives, and CONDITIONS_MAX conditions in all of them. The number of its characters
+  is the caller's to bound (`Dialect.size_max`), since AWS answers that as another error.
 - What many patterns have in common (paths, their steps, short strings) is one object for all.
 """
 
