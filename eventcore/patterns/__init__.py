@@ -1,7 +1,8 @@
 """The event-pattern language of EventBridge, and matching one event against many patterns.
 
-Stateless but for `Matcher`, which is its owner's; no I/O, no clock. The language is stated in
-docs/reference/event-patterns.md, the index in docs/decisions/0005-matcher.md.
+Stateless but for `Matcher` and what holds one (`FilterPolicy`, `RecordFilter`), which are their
+owner's; no I/O, no clock. docs/reference/event-patterns.md states the language,
+docs/decisions/0005-matcher.md and 0008-matcher-code.md the index.
 """
 
 from __future__ import annotations
