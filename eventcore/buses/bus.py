@@ -342,7 +342,7 @@ class EventBus:
         mark = len(effects)
         try:
             self._route(envelope, effects, is_forwarded=False)
-        except (RecursionError, ValueError):  # nested too deeply, for a target or for the matcher
+        except RecursionError:
             del effects[mark:]
             return EventResult(error_code="MalformedDetail", error_message="Detail is malformed.")
         self._events += 1
@@ -360,7 +360,7 @@ class EventBus:
             return Outcome(None)
         try:
             self._route(envelope, effects, is_forwarded=True)
-        except (RecursionError, ValueError):
+        except RecursionError:
             self._undeliverable += 1
             return Outcome(None)
         self._events += 1
@@ -368,7 +368,7 @@ class EventBus:
         return Outcome(None, effects=tuple(effects))
 
     def _route(self, envelope: Envelope, effects: list[Effect], *, is_forwarded: bool) -> None:
-        for number in self._matcher.match_json(envelope.text):
+        for number in self._matched(envelope):
             rule = self._rules[number]
             for outlet in rule.outlets:
                 if is_forwarded and outlet.is_bus:
@@ -390,6 +390,15 @@ class EventBus:
                         outlet.age_ms_max,
                     )
                 )
+
+    def _matched(self, envelope: Envelope) -> list[int]:
+        """The rules that match. Raises RecursionError: the text is JSON, as was checked before, so
+        its depth is all that the matcher may refuse.
+        """
+        try:
+            return self._matcher.match_json(envelope.text)
+        except ValueError as error:
+            raise RecursionError(str(error)) from error
 
     # State
 
