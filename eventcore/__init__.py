@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from eventcore.runtime.broker import open_broker as open  # noqa: A004  (as in `eventcore.open`)
     from eventcore.runtime.consumer import Reject, Retry
     from eventcore.runtime.handles import Message, OutgoingMessage, Queue
+    from eventcore.runtime.stream_handles import OutgoingRecord, Stream
+    from eventcore.runtime.stream_source import StreamRecord
 
 __version__ = "0.1.0"
 
@@ -39,10 +41,13 @@ __all__ = [
     "LintedRule",
     "Message",
     "OutgoingMessage",
+    "OutgoingRecord",
     "Queue",
     "RedriveAllow",
     "Reject",
     "Retry",
+    "Stream",
+    "StreamRecord",
     "__version__",
     "explain",
     "lint",
@@ -60,6 +65,9 @@ _HOMES: Final = {
     "Chaos": ("eventcore.queues.queue_spec", "Chaos"),
     "Message": ("eventcore.runtime.handles", "Message"),
     "OutgoingMessage": ("eventcore.runtime.handles", "OutgoingMessage"),
+    "OutgoingRecord": ("eventcore.runtime.stream_handles", "OutgoingRecord"),
+    "Stream": ("eventcore.runtime.stream_handles", "Stream"),
+    "StreamRecord": ("eventcore.runtime.stream_source", "StreamRecord"),
     "Queue": ("eventcore.runtime.handles", "Queue"),
     "RedriveAllow": ("eventcore.queues.queue_spec", "RedriveAllow"),
     "Reject": ("eventcore.runtime.consumer", "Reject"),

@@ -17,6 +17,8 @@ __all__ = [
     "parse_arn",
     "queue_arn",
     "rule_arn",
+    "stream_arn",
+    "stream_consumer_arn",
 ]
 
 DEFAULT_ACCOUNT: Final = "000000000000"
@@ -58,3 +60,13 @@ def rule_arn(account: str, region: str, bus: str, name: str) -> str:
     """The ARN of a rule. Rules of the default bus leave the bus out, as on AWS."""
     path = name if bus == "default" else f"{bus}/{name}"
     return f"arn:aws:events:{region}:{account}:rule/{path}"
+
+
+def stream_arn(account: str, region: str, name: str) -> str:
+    """The ARN of a stream."""
+    return f"arn:aws:kinesis:{region}:{account}:stream/{name}"
+
+
+def stream_consumer_arn(stream: str, name: str, created_ms: int) -> str:
+    """The ARN of an enhanced fan-out consumer of the stream with the ARN `stream`."""
+    return f"{stream}/consumer/{name}:{created_ms // 1000}"

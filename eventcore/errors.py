@@ -11,6 +11,9 @@
     │   ├── AlreadyExists                it is there already, with other settings
     │   ├── Conflict                     the resource is in a state that does not allow this now
     │   ├── LimitExceeded                a quota, with its name and its value
+    │   ├── ThroughputExceeded           a shard's rate, for now
+    │   ├── Expired                      an iterator or a page token that is too old
+    │   ├── LeaseLost                    a worker's lease on a shard is another's by now
     │   └── UnsupportedOperation         AWS has it, eventcore does not (yet)
     ├── DeliveryError                    a target outside the store did not take a delivery
     │   ├── RetryableDelivery            try again later
@@ -20,6 +23,7 @@
     │   ├── StoreLocked                  another process has the file open
     │   ├── StoreTooNew                  the file was written by a newer eventcore
     │   └── StoreCorrupt                 the file is damaged, or is no eventcore file
+    ├── SourceUnavailable                a stream or a daemon elsewhere does not answer for now
     └── BrokerClosed                     the broker is shutting down or closed
 
 The core knows no AWS error code and no HTTP status: `eventcore.api` maps these types per service. A
@@ -34,20 +38,24 @@ __all__ = [
     "Conflict",
     "DeliveryError",
     "EventcoreError",
+    "Expired",
     "InvalidParameter",
     "InvalidPattern",
     "InvalidReceiptHandle",
+    "LeaseLost",
     "LimitExceeded",
     "MissingParameter",
     "NotFound",
     "PermanentDelivery",
     "RequestError",
     "RetryableDelivery",
+    "SourceUnavailable",
     "StoreCorrupt",
     "StoreError",
     "StoreLocked",
     "StoreTooNew",
     "StoreUnavailable",
+    "ThroughputExceeded",
     "UnsupportedOperation",
 ]
 
@@ -143,6 +151,40 @@ class LimitExceeded(RequestError):
         self.detail = detail
 
 
+class ThroughputExceeded(RequestError):
+    """A shard's rate is used up for now; the same call may be tried again a second later."""
+
+    def __init__(self, shard: str, stream: str, account: str) -> None:
+        super().__init__(
+            f"Rate exceeded for shard {shard} in stream {stream} under account {account}."
+        )
+        self.shard = shard
+        self.stream = stream
+        self.account = account
+
+
+class Expired(RequestError):
+    """A shard iterator ("iterator") or a page token ("next token") is older than it may be."""
+
+    def __init__(self, kind: str, created_ms: int, now_ms: int, ms_max: int) -> None:
+        super().__init__(f"the {kind} is {now_ms - created_ms} ms old; it may be {ms_max}")
+        self.kind = kind
+        self.created_ms = created_ms
+        self.now_ms = now_ms
+        self.ms_max = ms_max
+
+
+class LeaseLost(RequestError):
+    """The worker does not own the shard's lease any more: another has it, or nobody. It must stop
+    handling the shard's records, and not try again.
+    """
+
+    def __init__(self, shard_id: str, worker_id: str) -> None:
+        super().__init__(f"worker {worker_id!r} does not own the lease of {shard_id!r}")
+        self.shard_id = shard_id
+        self.worker_id = worker_id
+
+
 class UnsupportedOperation(RequestError):
     """AWS has this operation or option and eventcore does not, at least not yet."""
 
@@ -201,6 +243,17 @@ class StoreTooNew(StoreError):
 
 class StoreCorrupt(StoreError):
     """The file is damaged, or is not an eventcore file."""
+
+
+class SourceUnavailable(EventcoreError):
+    """A stream or a daemon in another process does not answer, or not as it should. What was asked
+    for may or may not have happened; it may be tried again.
+    """
+
+    def __init__(self, source: str, cause: str) -> None:
+        super().__init__(f"{source}: {cause}")
+        self.source = source
+        self.cause = cause
 
 
 class BrokerClosed(EventcoreError):

@@ -89,7 +89,65 @@ NEXT_TOKEN_CHARACTERS_MAX: Final = 2_048
 LIST_ENTRIES_MAX: Final = 100
 """Entries of a page (LimitMax100), and targets or target ids of a request."""
 
+# Kinesis (botocore service-2.json of kinesis, AWS "Quotas and limits" of Kinesis Data Streams)
+STREAM_NAME_CHARACTERS_MAX: Final = 128
+SHARDS_PER_STREAM_MAX: Final = 10_000
+PUT_RECORDS_ENTRIES_MAX: Final = 500
+PUT_RECORDS_BYTES_MAX: Final = 10_485_760
+"""Of a PutRecords request: data and partition keys."""
+PARTITION_KEY_CHARACTERS_MAX: Final = 256
+RECORD_BYTES_MAX_LOWEST: Final = 1_048_576
+RECORD_BYTES_MAX_DEFAULT: Final = 1_048_576
+RECORD_BYTES_MAX_HIGHEST: Final = 10_485_760
+"""Of a record: data and partition key. What a stream takes is a setting between the two."""
+GET_RECORDS_MAX: Final = 10_000
+GET_RECORDS_BYTES_MAX: Final = 10_485_760
+ITERATOR_MS_MAX: Final = 300_000
+"""For which a shard iterator can be used, and the token of a list's next page."""
+STREAM_RETENTION_MS_MIN: Final = 86_400_000
+STREAM_RETENTION_MS_MAX: Final = 31_536_000_000
+STREAM_RETENTION_MS_DEFAULT: Final = 86_400_000
+STREAM_CONSUMERS_MAX: Final = 20
+"""Enhanced fan-out consumers of a stream."""
+STREAM_CONSUMERS_MAX_ADVANTAGE: Final = 50
+"""The same, where the account has a minimum throughput billing commitment."""
+SUBSCRIPTION_MS_MAX: Final = 300_000
+SUBSCRIPTION_TAKE_OVER_MS: Final = 5_000
+"""After which a second SubscribeToShard of the same consumer and shard ends the first."""
+SUBSCRIPTION_HEARTBEAT_MS: Final = 5_000
+"""How often a subscription without records is told that there are none."""
+ON_DEMAND_SHARDS_DEFAULT: Final = 4
+ON_DEMAND_WINDOW_MS: Final = 60_000
+"""Over which the load of an on-demand stream is measured."""
+ON_DEMAND_PAUSE_MS: Final = 900_000
+"""Between two steps in which an on-demand stream at most doubles."""
+SHARD_COUNT_UPDATES_MAX: Final = 10
+STREAM_MODE_UPDATES_MAX: Final = 2
+ENCRYPTION_UPDATES_MAX: Final = 25
+"""Of a stream in 24 hours, like the two before it (quotas)."""
+SHARD_WRITE_BYTES_PER_S: Final = 1_048_576
+SHARD_WRITE_RECORDS_PER_S: Final = 1_000
+SHARD_READ_BYTES_PER_S: Final = 2_097_152
+SHARD_READ_CALLS_PER_S: Final = 5
+WARM_MIB_PER_S_MAX: Final = 10_240
+KINESIS_POLICY_BYTES_MAX: Final = 20_480
+
 # Our own bounds
+BLOCK_RECORDS_MAX: Final = 500
+BLOCK_BYTES_MAX: Final = 256 * 1024
+"""Data and partition keys of a block of a stream's log; a larger record is a block alone."""
+TIME_MARKS_MAX: Final = 128
+"""Points of a shard's log whose time is remembered; trimming goes from one to the next."""
+TRIM_SLICE_BYTES: Final = 4 * 1024 * 1024
+"""Records that one step of trimming takes out of the store."""
+TRIM_PAUSE_MS: Final = 20
+"""Between two steps of trimming a stream."""
+TAIL_CACHE_BYTES_DEFAULT: Final = 64 * 1024 * 1024
+"""Blocks of all streams that are kept in memory for those who read at the tip."""
+READ_SLICE_BYTES: Final = 1024 * 1024
+"""Read from the store at a time."""
+SUBSCRIPTIONS_MAX: Final = 100_000
+"""Readers that wait at the tip of a shard at a time, over all streams."""
 BODY_MEMORY_BYTES_DEFAULT: Final = 512 * 1024 * 1024
 """Bodies of a queue beyond this many bytes stay in the store and are read back on receive."""
 TICK_STEPS_MAX: Final = 1_000
@@ -100,6 +158,8 @@ WAITERS_MAX: Final = 100_000
 """Long polls waiting at a time, over all queues."""
 BATCH_ROWS_MAX: Final = 50_000
 """Rows in the open batch beyond which new commands are refused until a commit has returned."""
+BATCH_VALUE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of their values beyond which it is so, too: one command more than that at the most."""
 DELIVERY_LANES_MAX: Final = 1_000
 """Foreign targets with open connections at a time."""
 OUTBOX_ERROR_CHARACTERS_MAX: Final = 256
@@ -153,6 +213,26 @@ BROWSE_QUEUES_MAX: Final = 1_000
 """Queues on a page of our own door."""
 BROWSE_PAGE_DEFAULT: Final = 100
 """Messages, or queues, on a page of our own door when the caller does not say."""
+GROUP_NAME_CHARACTERS_MAX: Final = 128
+"""Of the name of a consumer group."""
+GROUP_WORKERS_MAX: Final = 1_000
+"""Live workers of one consumer group."""
+GROUP_LEASES_MAX: Final = 20_000
+"""Shards of which one consumer group keeps a lease, those that are consumed to their end too."""
+GROUP_POLLS_MAX: Final = 10_000
+"""Workers waiting at a time for a change of what they own, over all consumer groups."""
+WORKER_ID_CHARACTERS_MAX: Final = 256
+SHARD_ID_CHARACTERS_MAX: Final = 128
+SHARD_PARENTS_MAX: Final = 2
+SEQUENCE_NUMBER_DIGITS_MAX: Final = 129
+LEASE_MS_MIN: Final = 100
+LEASE_MS_MAX: Final = 3_600_000
+LEASE_MS_DEFAULT: Final = 10_000
+"""Without a heartbeat, after which a worker's leases are free."""
+HANDOVER_MS_MAX: Final = 3_600_000
+"""For which the owner of a lease may go on after it was asked to hand it over."""
+AGGREGATED_RECORDS_MAX: Final = 100_000
+"""User records of one aggregated record; more are read as one record that is none."""
 DRAIN_MS_DEFAULT: Final = 10_000
 """For the requests that run when the daemon is told to stop."""
 WARNING_INTERVAL_MS: Final = 5_000
@@ -172,6 +252,19 @@ class Quotas(msgspec.Struct, frozen=True):
     rules_per_bus_max: int | None = None
     fifo_calls_per_s: int | None = None
     move_tasks_max: int | None = None
+    shards_max: int | None = None
+    """Open shards of an account's provisioned streams in a region."""
+    on_demand_streams_max: int | None = None
+    shard_write_bytes_per_s: int | None = None
+    shard_write_records_per_s: int | None = None
+    shard_read_bytes_per_s: int | None = None
+    shard_read_calls_per_s: int | None = None
+    stream_updates_per_day: int | None = None
+    """Calls of UpdateShardCount on a stream; mode switches and encryption have a share of it."""
+    stream_control_rate_percent: int | None = None
+    """The rates at which Kinesis takes its control operations, in percent of AWS's."""
+    stream_transition_ms: int | None = None
+    """How long a stream is CREATING, UPDATING or DELETING."""
 
 
 RELAXED_QUOTAS: Final = Quotas()
@@ -182,6 +275,15 @@ AWS_QUOTAS: Final = Quotas(
     rules_per_bus_max=300,
     fifo_calls_per_s=FIFO_CALLS_PER_S,
     move_tasks_max=MOVE_TASKS_RUNNING_MAX,
+    shards_max=500,
+    on_demand_streams_max=50,
+    shard_write_bytes_per_s=SHARD_WRITE_BYTES_PER_S,
+    shard_write_records_per_s=SHARD_WRITE_RECORDS_PER_S,
+    shard_read_bytes_per_s=SHARD_READ_BYTES_PER_S,
+    shard_read_calls_per_s=SHARD_READ_CALLS_PER_S,
+    stream_updates_per_day=SHARD_COUNT_UPDATES_MAX,
+    stream_control_rate_percent=100,
+    stream_transition_ms=500,
 )
 
 

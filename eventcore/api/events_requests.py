@@ -23,6 +23,7 @@ __all__ = [
     "DisableRuleRequest",
     "EnableRuleRequest",
     "InputTransformerShape",
+    "KinesisParameters",
     "ListEventBusesRequest",
     "ListRuleNamesByTargetRequest",
     "ListRulesRequest",
@@ -175,6 +176,12 @@ class SqsParameters(_Shape, frozen=True):
     message_group_id: str | None = None
 
 
+class KinesisParameters(_Shape, frozen=True):
+    """Where in the event a stream's partition key is."""
+
+    partition_key_path: str | None = None
+
+
 class RetryPolicy(_Shape, frozen=True):
     """How often and how long to try."""
 
@@ -191,7 +198,7 @@ class TargetShape(_Shape, frozen=True):
     input: str | None = None
     input_path: str | None = None
     input_transformer: InputTransformerShape | None = None
-    kinesis_parameters: dict[str, Any] | None = None
+    kinesis_parameters: KinesisParameters | None = None
     run_command_parameters: dict[str, Any] | None = None
     ecs_parameters: dict[str, Any] | None = None
     batch_parameters: dict[str, Any] | None = None

@@ -24,6 +24,7 @@ from eventcore.api.events_requests import (
     DisableRuleRequest,
     EnableRuleRequest,
     InputTransformerShape,
+    KinesisParameters,
     ListRuleNamesByTargetRequest,
     ListRulesRequest,
     ListTargetsByRuleRequest,
@@ -56,7 +57,6 @@ __all__ = [
 
 EMPTY: Final = b"{}"
 _UNSUPPORTED_PARAMETERS: Final = {
-    "kinesis_parameters": "KinesisParameters",
     "run_command_parameters": "RunCommandParameters",
     "ecs_parameters": "EcsParameters",
     "batch_parameters": "BatchParameters",
@@ -235,6 +235,7 @@ def _target(number: int, shape: TargetShape, region: str) -> Target:
         dead_letter_arn=_dead_letter(place, shape.dead_letter_config),
         retries_max=retry.maximum_retry_attempts if retry else None,
         age_ms_max=None if age_seconds is None else age_seconds * 1000,
+        partition_key_path=_partition_key_path(place, shape.kinesis_parameters),
     )
     try:
         check_target(target, region)
@@ -242,6 +243,12 @@ def _target(number: int, shape: TargetShape, region: str) -> Target:
         name = error.name.replace("targets.member", place)
         raise InvalidParameter(name, error.reason, error.value) from error
     return target
+
+
+def _partition_key_path(place: str, shape: KinesisParameters | None) -> str | None:
+    if shape is None:
+        return None
+    return required(f"{place}.kinesisParameters.partitionKeyPath", shape.partition_key_path)
 
 
 def _transformer(place: str, shape: InputTransformerShape | None) -> InputTransformer | None:
@@ -277,6 +284,8 @@ def _shown_target(target: Target) -> dict[str, Any]:
         }
     if target.group_id is not None:
         shown["SqsParameters"] = {"MessageGroupId": target.group_id}
+    if target.partition_key_path is not None:
+        shown["KinesisParameters"] = {"PartitionKeyPath": target.partition_key_path}
     if target.dead_letter_arn is not None:
         shown["DeadLetterConfig"] = {"Arn": target.dead_letter_arn}
     retry: dict[str, int] = {}

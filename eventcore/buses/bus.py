@@ -378,7 +378,7 @@ class EventBus:
                 parcel = Parcel(
                     envelope.text if render is None else render(envelope),
                     rule.arn,
-                    group_id=outlet.group_id,
+                    group_id=outlet.group_of(envelope),
                     trace_header=envelope.trace_header,
                 )
                 effects.append(

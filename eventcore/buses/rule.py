@@ -18,6 +18,7 @@ import msgspec
 
 from eventcore import limits
 from eventcore.arn import parse_arn
+from eventcore.buses.event import Envelope
 from eventcore.buses.input_path import ABSENT, JsonPath, compile_path, find
 from eventcore.buses.transformer import InputTransformer, Render, compile_transformer
 from eventcore.codec import decode_json, encode_json, record_decoder
@@ -35,6 +36,7 @@ __all__ = [
     "check_target",
     "decode_rule",
     "is_bus",
+    "is_stream",
     "outlet_of",
 ]
 
@@ -52,7 +54,8 @@ class Target(msgspec.Struct, frozen=True, array_like=True):
     """One target of a rule. At most one of `input`, `input_path` and `transformer` is set; with
     none, the target gets the whole event.
 
-    `group_id` is the message group in a FIFO queue. `retries_max` (0 to 185) and `age_ms_max`
+    `group_id` is the message group in a FIFO queue; `partition_key_path` is the JSON path of the
+    partition key in a stream, None for the event's id. `retries_max` (0 to 185) and `age_ms_max`
     (60,000 to 86,400,000) bound the attempts at a target outside the store; None takes AWS's
     defaults, the highest.
     """
@@ -67,6 +70,7 @@ class Target(msgspec.Struct, frozen=True, array_like=True):
     dead_letter_arn: str | None = None
     retries_max: int | None = None
     age_ms_max: int | None = None
+    partition_key_path: str | None = None
 
 
 class RuleRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -99,6 +103,18 @@ class Outlet(msgspec.Struct, gc=False, frozen=True):
     render: Render | None = None
     group_id: str | None = None
     dead_letter_arn: str | None = None
+    key_path: JsonPath | None = None
+    """Of the partition key, where the target is a stream."""
+
+    def group_of(self, envelope: Envelope) -> str | None:
+        """The message group, or the partition key, of an event."""
+        if self.key_path is None:
+            return self.group_id
+        found = find(self.key_path, envelope.event)
+        if found is ABSENT or found is None:
+            found = envelope.event["id"]
+        text = found if isinstance(found, str) else encode_json(found).decode()
+        return text[: limits.PARTITION_KEY_CHARACTERS_MAX] or None
 
 
 def outlet_of(target: Target, rule_arn: str, rule_name: str) -> Outlet:
@@ -112,7 +128,22 @@ def outlet_of(target: Target, rule_arn: str, rule_name: str) -> Outlet:
         render=_render_of(target, rule_arn, rule_name),
         group_id=target.group_id,
         dead_letter_arn=target.dead_letter_arn,
+        key_path=_key_path(target),
     )
+
+
+def is_stream(arn: str) -> bool:
+    """Whether an ARN or URL names a stream."""
+    if not arn.startswith("arn:"):
+        return False
+    parts = parse_arn(arn)
+    return parts.service == "kinesis" and parts.resource.startswith("stream/")
+
+
+def _key_path(target: Target) -> JsonPath | None:
+    if not is_stream(target.arn):
+        return None
+    return ("id",) if target.partition_key_path is None else compile_path(target.partition_key_path)
 
 
 def is_bus(arn: str) -> bool:
@@ -178,6 +209,7 @@ def check_target(target: Target, region: str) -> None:
     _check_name("targets.member.id", target.id, limits.TARGET_ID_CHARACTERS_MAX)
     _check_length("targets.member.arn", target.arn, 1, limits.ARN_CHARACTERS_MAX)
     _check_destination(target)
+    _check_partition_key(target)
     _check_input(target)
     _check_retries(target)
     if target.dead_letter_arn is not None:
@@ -205,6 +237,21 @@ def _check_destination(target: Target) -> None:
             target.group_id,
             0,
             limits.TARGET_GROUP_ID_CHARACTERS_MAX,
+        )
+
+
+def _check_partition_key(target: Target) -> None:
+    path = target.partition_key_path
+    if path is None:
+        return
+    if not is_stream(target.arn):
+        raise InvalidParameter(
+            "KinesisParameters",
+            f"Parameter(s) KinesisParameters are not supported for target: {target.id}.",
+        )
+    if compile_path(path) is None:
+        raise InvalidParameter(
+            "partitionKeyPath", f"PartitionKeyPath for target {target.id} is invalid.", path
         )
 
 

@@ -60,6 +60,7 @@ from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.consumer import Consumer, Handler
 from eventcore.runtime.engine import FIFO_SUFFIX, Engine
 from eventcore.runtime.handles import Message, Queue
+from eventcore.runtime.stream_handles import Stream, Streams
 from eventcore.stores.base import Durability, Store
 from eventcore.stores.factory import Committer, store_for
 
@@ -114,6 +115,8 @@ class Broker:
         self.engine = engine
         self.account = account
         self.region = region
+        self.streams = Streams(engine, account, region)
+        """The streams: create, get, list, delete, consume."""
         self._drain_ms = drain_ms
         self._queue_handlers: list[_QueueHandler] = []
         self._rule_handlers: list[_RuleHandler] = []
@@ -213,7 +216,7 @@ class Broker:
         self,
         name: str,
         pattern: Mapping[str, Any] | str,
-        targets: Iterable[Queue | str] = (),
+        targets: Iterable[Queue | Stream | str] = (),
         *,
         bus: str = DEFAULT_BUS,
         input: str | None = None,  # noqa: A002  (EventBridge's own name for it)
@@ -222,7 +225,7 @@ class Broker:
         """Creates or replaces a rule: events of `bus` that match `pattern` go to each of `targets`.
         Returns its ARN.
 
-        A target is a queue, or the URL of an outside system that a connector serves
+        A target is a queue, a stream, or the URL of an outside system that a connector serves
         ("https://..."). `input` is a JSON text sent in place of the event, `input_path` a JSON path
         of the part to send. Targets the rule had before and that are not named now are removed.
         Raises InvalidPattern, InvalidParameter, LimitExceeded (5 targets).
@@ -230,7 +233,7 @@ class Broker:
         for text_name, text in (("input", input), ("input_path", input_path)):
             if text is not None and not isinstance(text, str):
                 raise InvalidParameter(text_name, "Must be a str.", text)
-        arns = [target.arn if isinstance(target, Queue) else target for target in targets]
+        arns = [t.arn if isinstance(t, Queue | Stream) else t for t in targets]
         wanted = tuple(
             Target(id=f"target-{number}", arn=arn, input=input, input_path=input_path)
             for number, arn in enumerate(arns, start=1)

@@ -51,11 +51,14 @@ from eventcore.runtime.host import Host, Reply, Seat
 from eventcore.runtime.mover import Mover
 from eventcore.runtime.outbox_driver import EngineOutboxDriver
 from eventcore.runtime.router import OUTBOX, Router
+from eventcore.runtime.streams import STREAM, STREAM_ACCOUNT, Streams
 from eventcore.runtime.sweeper import Sweeper
 from eventcore.runtime.telemetry import logger_of
 from eventcore.runtime.timers import timers_for
 from eventcore.runtime.waiters import Waiter, Waiters
 from eventcore.stores.base import Store
+from eventcore.streams.account import StreamAccount
+from eventcore.streams.stream import Stream
 
 __all__ = ["FIFO_SUFFIX", "BrowsedMessage", "Engine", "ReceivedMessage"]
 
@@ -140,6 +143,7 @@ class Engine:
         self._machines: dict[str, Any] = {}
         self._sweeper = Sweeper(self.host, store, self.clock, self._timers)
         self._mover = Mover(self, self.clock, self._timers, quotas.move_tasks_max)
+        self.streams = Streams(self, store, self.clock, self._timers)
         connectors = connectors or Connectors()
         self.router = Router(self, connectors)
         self._deliverer = Deliverer(EngineOutboxDriver(self), connectors)
@@ -169,6 +173,7 @@ class Engine:
         self._sweeper.stop()
         self._mover.stop()
         self._waiters.close()
+        self.streams.close()
         try:
             await self._deliverer.drain(self._drain_ms)
         finally:
@@ -609,6 +614,7 @@ class Engine:
 
     def _on_loaded(self) -> None:
         self._sweeper.start(self._directory)
+        self.streams.loaded(list(self._machines.values()))
         for arn, machine in self._machines.items():
             if isinstance(machine, QueueMachine) and machine.is_moving:
                 self._mover.resume(arn)
@@ -629,9 +635,12 @@ class Engine:
             )
             if host.is_full:
                 host.wake(machine)
+        elif isinstance(machine, Stream):
+            self.streams.wake(machine)
 
     def _rebuild(self) -> Callable[[int, int, bytes], None]:
         self._machines.clear()
+        self.streams.forget()
         self._directory = Directory(self.quotas)
         self.host.seat(Seat(DIRECTORY_COMPONENT, "directory", "", self._directory))
         return self._take_row
@@ -655,15 +664,24 @@ class Engine:
             machine = self._new_machine(record.kind, record.arn)
             self._machines[record.arn] = machine
             seat = Seat(component, record.kind, record.arn, machine)
-            seat.is_waited_for = record.kind == OUTBOX or self._waiters.is_waited_for(record.arn)
+            seat.is_waited_for = self._is_waited_for(record.kind, record.arn)
             self.host.seat(seat)
         machine.apply(Mutation(key, value))
+
+    def _is_waited_for(self, kind: str, arn: str) -> bool:
+        if kind == STREAM:
+            return self.streams.subscriptions.is_waited_for(arn)
+        return kind == OUTBOX or self._waiters.is_waited_for(arn)
 
     def _new_machine(self, kind: str, arn: str) -> Machine:
         if kind == OUTBOX:
             return Outbox(arn, self.ids)
         if kind == BUS:
             return EventBus(arn, self.ids, self.quotas)
+        if kind == STREAM:
+            return Stream(arn, self.ids, self.quotas)
+        if kind == STREAM_ACCOUNT:
+            return StreamAccount()
         assert kind == QUEUE, f"no machine of kind {kind!r}"
         return self._new_queue(arn)
 

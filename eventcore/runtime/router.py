@@ -22,10 +22,11 @@ from eventcore.outboxes.dead_letter import (
     to_dead_letter,
 )
 from eventcore.outboxes.outbox import Outbox
-from eventcore.outcome import Deliver, Effect, Machine, Outcome, Transfer
+from eventcore.outcome import Deliver, Effect, Machine, Outcome, Parcel, Transfer
 from eventcore.queues.queue import QueueMachine
 from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.telemetry import DELIVERY_DROPPED, WarningLimiter, logger_of
+from eventcore.streams.stream import Stream
 
 __all__ = ["OUTBOX", "Router", "RouterEngine"]
 
@@ -36,8 +37,21 @@ _NO_TARGET: Final = DeliveryFailure(NO_RESOURCE, "The specified target does not 
 log = logger_of("eventcore.router")
 
 
+class ParcelTaker(Protocol):
+    """What the router needs of the streams."""
+
+    def accept(self, stream: Stream, parcel: Parcel) -> None:
+        """Appends a parcel that the stream does not refuse."""
+        ...
+
+
 class RouterEngine(Protocol):
     """What the router needs of the engine."""
+
+    @property
+    def streams(self) -> ParcelTaker:
+        """The streams."""
+        ...
 
     def find(self, arn: str) -> Any | None:
         """The machine of an existing resource."""
@@ -77,6 +91,8 @@ class Router:
             self._engine.run(target, target.take_over(effect, effect.record, now_ms))
         elif isinstance(target, QueueMachine):
             self._to_queue(target, effect, now_ms)
+        elif isinstance(target, Stream):
+            self._to_stream(target, effect)
         elif isinstance(target, EventBus):
             self._engine.run(target, target.accept(effect.parcel, now_ms))
         elif "://" in effect.target_arn:
@@ -89,6 +105,13 @@ class Router:
         refusal = queue.refusal(effect.parcel)
         if refusal is None:
             self._engine.run(queue, queue.accept(effect.parcel, now_ms))
+        else:
+            self._dead_letter(effect, DeliveryFailure(SDK_CLIENT_ERROR, refusal))
+
+    def _to_stream(self, stream: Stream, effect: Deliver) -> None:
+        refusal = stream.refusal(effect.parcel)
+        if refusal is None:
+            self._engine.streams.accept(stream, effect.parcel)
         else:
             self._dead_letter(effect, DeliveryFailure(SDK_CLIENT_ERROR, refusal))
 
@@ -124,7 +147,8 @@ class Router:
             raise InvalidParameter("targets", "Must be queues, ARNs or URLs.", arn)
         service, resource = (arn.split(":", 5) + [""] * 6)[2:6:3]
         is_bus = service == "events" and resource.startswith("event-bus/")
-        if service != "sqs" and not is_bus:
+        is_stream = service == "kinesis" and resource.startswith("stream/")
+        if service != "sqs" and not is_bus and not is_stream:
             raise UnsupportedOperation(
                 "events", "PutTargets", f"with targets of the service {service!r} yet"
             )

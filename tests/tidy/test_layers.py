@@ -17,6 +17,7 @@ MACHINES = {
     "topics",
     "queues",
     "streams",
+    "consumers",
     "functions",
     "mappings",
     "resources",

@@ -1,0 +1,367 @@
+"""Who waits at the tip of a shard, and is told of records as soon as they are durable.
+
+Rules of this file:
+
+- A subscription reads from its place on, one page at a time: the next page is read when the one
+  before is durable and delivered, so a slow reader holds up nobody, and a page that was not told is
+  read again.
+- It is woken by what happens to its shard (an append, a close), never by looking again and again.
+  An idle one costs memory, and, if it asked for that, a heartbeat every few seconds.
+- A sink is called from the event loop, within no request. One that raises is dropped.
+- One timer serves all heartbeats and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from heapq import heappop, heappush
+from typing import Final, Protocol, final
+
+import msgspec
+
+from eventcore import limits
+from eventcore.clock import Clock, TimerHandle
+from eventcore.errors import EventcoreError, LimitExceeded, NotFound, StoreError
+from eventcore.runtime.telemetry import logger_of
+from eventcore.runtime.timers import Timers
+from eventcore.streams.block import BlockSlice, Record
+from eventcore.streams.stream import Stream
+from eventcore.streams.stream_spec import Place, ShardView
+
+__all__ = ["PageReader", "RecordPage", "Subscription", "SubscriptionSink", "Subscriptions"]
+
+log = logger_of("eventcore.subscriptions")
+
+PUSH_BYTES: Final = 1_048_576
+PUSH_RECORDS: Final = 10_000
+
+
+class RecordPage(msgspec.Struct, frozen=True):
+    """Records of a shard, in order. `place` is where to go on, None at the end of a closed shard,
+    whose `child_shards` follow it. `behind_ms` is how far the page's end is from the tip, in ms;
+    `continuation` the sequence number after which reading goes on.
+    """
+
+    slices: list[BlockSlice]
+    place: Place | None
+    behind_ms: int
+    child_shards: list[ShardView]
+    continuation: str
+
+    def __len__(self) -> int:
+        return sum(map(len, self.slices))
+
+    def records(self) -> list[Record]:
+        """All records, in order."""
+        return [record for part in self.slices for record in part.records()]
+
+
+class SubscriptionSink(Protocol):
+    """Who is told."""
+
+    def deliver(self, page: RecordPage) -> bool:
+        """Takes a page of durable records, or an empty one (a heartbeat). False: it takes no more
+        until `Subscription.resume` is called.
+        """
+        ...
+
+    def end(self, error: EventcoreError | None) -> None:
+        """It is over: None after the end of a closed shard, of its time, or when all ends;
+        an error when the stream is gone or can not be read.
+        """
+        ...
+
+
+class PageReader(Protocol):
+    """What subscriptions need of the engine."""
+
+    def begin(self) -> None:
+        """Opens a request. Raises StoreUnavailable, BrokerClosed."""
+        ...
+
+    def hold(self, reply: Subscription, payload: RecordPage) -> None:
+        """Closes it: see Host.hold."""
+        ...
+
+    def find_stream(self, arn: str) -> Stream | None:
+        """The stream of an ARN as it is now."""
+        ...
+
+    def read_page(
+        self, stream: Stream, place: Place, records_max: int, bytes_max: int
+    ) -> RecordPage:
+        """A page of records. Raises StoreError, NotFound."""
+        ...
+
+    def watch(self, arn: str, is_waited_for: bool) -> None:
+        """Has the streams's changes told to `Subscriptions.wake`, or not any more."""
+        ...
+
+
+@final
+class Subscription:
+    """One reader at a shard; the `Reply` of its own requests."""
+
+    __slots__ = (
+        "_subscriptions",
+        "beats_ms",
+        "ends_ms",
+        "flying",
+        "heartbeat_ms",
+        "is_open",
+        "is_paused",
+        "place",
+        "sink",
+        "stream_arn",
+        "stream_ms",
+    )
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        stream: Stream,
+        place: Place,
+        sink: SubscriptionSink,
+        ends_ms: int,
+        heartbeat_ms: int,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self.stream_arn = stream.arn
+        self.stream_ms = stream.created_ms
+        self.place = place
+        self.sink = sink
+        self.ends_ms = ends_ms
+        self.heartbeat_ms = heartbeat_ms
+        self.beats_ms = 0
+        self.is_open = True
+        self.is_paused = False
+        self.flying: RecordPage | None = None
+
+    def resume(self) -> None:
+        """The sink takes pages again."""
+        if self.is_open and self.is_paused:
+            self.is_paused = False
+            self._subscriptions.pump(self)
+
+    def cancel(self) -> None:
+        """Nobody wants to be told any more. Harmless when it is over."""
+        self._subscriptions.remove(self)
+
+    def commit(self, payload: RecordPage) -> None:
+        """The host's: the page is durable."""
+        self._subscriptions.delivered(self, payload)
+
+    def fail(self, error: EventcoreError) -> None:
+        """The host's: what was read is being loaded anew; it is read again then."""
+        self.flying = None
+
+
+@final
+class Subscriptions:
+    """All subscriptions of an engine, by shard."""
+
+    def __init__(self, reader: PageReader, clock: Clock, timers: Timers) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._timers = timers
+        self._by_shard: dict[tuple[str, int], dict[Subscription, None]] = {}
+        self._by_arn: dict[str, set[int]] = {}
+        self._seen: dict[str, Stream] = {}
+        self._count = 0
+        self._due: list[tuple[int, int, Subscription]] = []
+        self._pushes = 0
+        self._timer: TimerHandle | None = None
+        self._timer_ms = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def is_waited_for(self, arn: str) -> bool:
+        """Whether anybody waits at a shard of this stream."""
+        return arn in self._by_arn
+
+    def add(
+        self,
+        stream: Stream,
+        place: Place,
+        sink: SubscriptionSink,
+        *,
+        duration_ms: int = 0,
+        heartbeat_ms: int = 0,
+    ) -> Subscription:
+        """Subscribes from a place on; the first page comes in a later turn of the loop.
+
+        `duration_ms` ends it, 0 for never; `heartbeat_ms` is the longest time without a page, 0 for
+        any. Raises LimitExceeded("subscriptions_max").
+        """
+        if self._count >= limits.SUBSCRIPTIONS_MAX:
+            raise LimitExceeded("subscriptions_max", limits.SUBSCRIPTIONS_MAX)
+        now_ms = self._clock.now_ms()
+        ends_ms = now_ms + duration_ms if duration_ms else 0
+        subscription = Subscription(self, stream, place, sink, ends_ms, heartbeat_ms)
+        self._by_shard.setdefault((stream.arn, place.ordinal), {})[subscription] = None
+        ordinals = self._by_arn.setdefault(stream.arn, set())
+        if not ordinals:
+            self._seen[stream.arn] = stream
+            self._reader.watch(stream.arn, True)
+        ordinals.add(place.ordinal)
+        self._count += 1
+        self._beat_later(subscription, now_ms)
+        asyncio.get_running_loop().call_soon(self.pump, subscription)
+        return subscription
+
+    def remove(self, subscription: Subscription) -> bool:
+        """Takes a subscription out; False when it is out already."""
+        if not subscription.is_open:
+            return False
+        subscription.is_open = False
+        self._count -= 1
+        arn, ordinal = subscription.stream_arn, subscription.place.ordinal
+        line = self._by_shard[arn, ordinal]
+        del line[subscription]
+        if not line:
+            del self._by_shard[arn, ordinal]
+            self._by_arn[arn].discard(ordinal)
+            if not self._by_arn[arn]:
+                del self._by_arn[arn], self._seen[arn]
+                self._reader.watch(arn, False)
+        return True
+
+    def wake(self, stream: Stream) -> None:
+        """Tells those who wait at the shards that changed; all of the stream's after a reload."""
+        fresh, stream.fresh = stream.fresh, set()
+        if self._seen.get(stream.arn) is not stream and stream.arn in self._seen:
+            self._seen[stream.arn] = stream
+            fresh = set(self._by_arn[stream.arn])
+        for ordinal in fresh:
+            for subscription in list(self._by_shard.get((stream.arn, ordinal), ())):
+                self.pump(subscription)
+
+    def pump(self, subscription: Subscription) -> None:
+        """Reads the next page, if there is one and the sink takes it."""
+        if not subscription.is_open or subscription.is_paused or subscription.flying is not None:
+            return
+        reader = self._reader
+        try:
+            reader.begin()
+            stream = reader.find_stream(subscription.stream_arn)
+            if stream is None or stream.created_ms != subscription.stream_ms:
+                raise NotFound("stream", subscription.stream_arn.partition("/")[2])
+            page = reader.read_page(stream, subscription.place, PUSH_RECORDS, PUSH_BYTES)
+        except StoreError:
+            return  # overloaded or being loaded; everybody is woken afterwards
+        except EventcoreError as error:
+            self.end(subscription, error)
+            return
+        if page.slices or page.place is None:
+            subscription.flying = page
+            reader.hold(subscription, page)
+
+    def delivered(self, subscription: Subscription, page: RecordPage) -> None:
+        """A page is durable: tells the sink, and goes on."""
+        if subscription.flying is not page or not subscription.is_open:
+            return
+        subscription.flying = None
+        place = page.place
+        if self._tell(subscription, page):
+            if place is None:
+                self.end(subscription, None)
+            else:
+                subscription.place = place
+                self._beat_later(subscription, self._clock.now_ms())
+                asyncio.get_running_loop().call_soon(self.pump, subscription)
+
+    def _tell(self, subscription: Subscription, page: RecordPage) -> bool:
+        """Delivers a page; False when the sink failed, or went away meanwhile."""
+        try:
+            subscription.is_paused = not subscription.sink.deliver(page)
+        except Exception:
+            log.exception("subscription_failed", stream=subscription.stream_arn)
+            self.remove(subscription)
+        return subscription.is_open
+
+    def end(self, subscription: Subscription, error: EventcoreError | None) -> None:
+        """Ends a subscription and tells its sink why."""
+        if not self.remove(subscription):
+            return
+        try:
+            subscription.sink.end(error)
+        except Exception:
+            log.exception("subscription_failed", stream=subscription.stream_arn)
+
+    def end_all(self, arn: str, error: EventcoreError | None) -> None:
+        """Ends all subscriptions of a stream: it was deleted."""
+        for ordinal in list(self._by_arn.get(arn, ())):
+            for subscription in list(self._by_shard.get((arn, ordinal), ())):
+                self.end(subscription, error)
+
+    def close(self) -> None:
+        """Ends all subscriptions."""
+        for arn in list(self._by_arn):
+            self.end_all(arn, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due.clear()
+
+    # Time
+
+    def _beat_later(self, subscription: Subscription, now_ms: int) -> None:
+        """Notes when the subscription is next looked after: for a heartbeat, or its end."""
+        is_noted = subscription.beats_ms > 0
+        due_ms = now_ms + subscription.heartbeat_ms if subscription.heartbeat_ms else 0
+        if subscription.ends_ms and (not due_ms or subscription.ends_ms < due_ms):
+            due_ms = subscription.ends_ms
+        subscription.beats_ms = due_ms
+        if due_ms and not is_noted:  # else its entry is early, and is put off when it comes up
+            self._note(due_ms, subscription)
+
+    def _note(self, due_ms: int, subscription: Subscription) -> None:
+        self._pushes += 1
+        heappush(self._due, (due_ms, self._pushes, subscription))
+        if self._timer is None or due_ms < self._timer_ms:
+            self._arm(due_ms)
+
+    def _arm(self, due_ms: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ms = due_ms
+        self._timer = self._timers.call_at(due_ms, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now_ms = self._clock.now_ms()
+        due: list[Subscription] = []
+        while self._due and self._due[0][0] <= now_ms:
+            due.append(heappop(self._due)[2])
+        for subscription in due:
+            if subscription.is_open:
+                self._look_after(subscription, now_ms)
+        if self._due and (self._timer is None or self._due[0][0] < self._timer_ms):
+            self._arm(self._due[0][0])
+
+    def _look_after(self, subscription: Subscription, now_ms: int) -> None:
+        if subscription.ends_ms and subscription.ends_ms <= now_ms:
+            self.end(subscription, None)
+            return
+        if subscription.beats_ms > now_ms:
+            self._note(subscription.beats_ms, subscription)
+            return
+        subscription.beats_ms = 0
+        if not subscription.is_paused and subscription.flying is None:
+            self._beat(subscription)
+        if subscription.is_open:
+            self._beat_later(subscription, now_ms)
+
+    def _beat(self, subscription: Subscription) -> None:
+        """Tells a subscription that nothing has come."""
+        stream = self._reader.find_stream(subscription.stream_arn)
+        if stream is None:
+            return
+        shard = stream.shard(subscription.place.ordinal)
+        number = subscription.place.number
+        if shard is None or number < shard.next_number:
+            self.pump(subscription)
+            return
+        text = shard.sequence_text(number - 1, shard.arrived_ms or shard.record.created_ms)
+        self._tell(subscription, RecordPage([], subscription.place, 0, [], text))

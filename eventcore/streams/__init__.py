@@ -1,0 +1,1 @@
+"""Streams: shards, their records, resharding, enhanced fan-out (Kinesis Data Streams)."""
