@@ -5,6 +5,7 @@
     python bench/bench_store.py checkpoints  commit latency, random updates of 500,000 rows
     python bench/bench_store.py load         opening and loading a million rows
     python bench/bench_store.py batch        CPU of `Batch.add`
+    python bench/bench_store.py log          log rows: append, scan, trim, size of the file
 
 Options: --seconds N per measurement, --directory D for the files (on the disk to be measured),
 --loop asyncio.
@@ -28,8 +29,8 @@ from typing import final
 import uvloop
 
 from eventcore.errors import StoreError
-from eventcore.outcome import Mutation, row_key
-from eventcore.stores.base import Batch, Store
+from eventcore.outcome import LOG_KEY_FIRST, Mutation, Trim, row_key
+from eventcore.stores.base import LOG_SHIFT, Batch, Store
 from eventcore.stores.memory import MemoryStore
 from eventcore.stores.schema import bulk_load
 from eventcore.stores.sqlite import InlineSqliteStore, WriterSqliteStore
@@ -245,7 +246,139 @@ async def bench_batch(directory: str, seconds: float) -> None:
         print(f"Batch.add, {name}: {best / len(mutations) * 1e6:.3f} µs a mutation")
 
 
+LOG_KINDS = {"32 KiB": (32_768, 16), "3 KB": (3_000, 100), "300 B": (300, 200)}
+"""Bytes of a value, and rows of a commit."""
+LOG_BYTES = 150_000_000
+LOG_ROWS_MAX = 200_000
+SLICE_BYTES = 4 * 1024 * 1024
+
+
+@final
+class LogLoad:
+    """Appends rows to random logs of component 1, and trims the logs' fronts, one after the other,
+    as fast as they grow.
+    """
+
+    def __init__(self, store: Store, value_bytes: int, rows: int, logs: int) -> None:
+        self.store = store
+        self.value = os.urandom(value_bytes)
+        self.rows = rows
+        self.chance = random.Random(1)
+        self.last = [0] * logs
+        self.kept: list[int] = [0] * logs
+        self.appended = 0
+
+    async def append(self) -> None:
+        """One commit."""
+        batch = Batch()
+        for _ in range(self.rows):
+            log = self.chance.randrange(len(self.last))
+            self.last[log] += 125
+            key = LOG_KEY_FIRST | log << LOG_SHIFT | self.last[log]
+            batch.add(1, (Mutation(key, self.value, None, True),))
+            self.kept[log] += 1
+        assert await append(self.store, batch) is None
+        self.appended += self.rows
+
+    def slice(self, rows_min: int) -> list[tuple[int, int]]:
+        """The oldest half of the rows of the fullest log, at most 4 MiB; none if it has few."""
+        log = max(range(len(self.last)), key=self.kept.__getitem__)
+        if self.kept[log] < rows_min:
+            return []
+        limit = max(1, min(self.kept[log] // 2, SLICE_BYTES // len(self.value)))
+        first = LOG_KEY_FIRST | log << LOG_SHIFT
+        self.kept[log] -= limit
+        return self.store.measure(1, first, first | (1 << LOG_SHIFT) - 1, limit)
+
+    async def trim(self, measured: list[tuple[int, int]]) -> None:
+        """One commit."""
+        batch = Batch()
+        batch.trim(1, Trim(measured[0][0] >> LOG_SHIFT << LOG_SHIFT, measured[-1][0]))
+        assert await append(self.store, batch) is None
+
+
+async def measure_append(load: LogLoad, pid: int | None, rows: int) -> str:
+    """Part of a line: what appending `rows` rows costs."""
+    own, both, start = time.process_time(), cpu_s(pid), time.perf_counter()
+    while load.appended < rows:
+        await load.append()
+    wall, own, both = time.perf_counter() - start, time.process_time() - own, cpu_s(pid) - both
+    mb_s = load.appended * len(load.value) / wall / 1e6
+    return (
+        f"append {mb_s:6.1f} MB/s, CPU {own / load.appended * 1e6:6.1f} µs/row here,"
+        f" {both / load.appended * 1e6:6.1f} in all"
+    )
+
+
+def measure_scans(store: Store, logs: int, what: str) -> str:
+    """Part of a line: reading up to 50 logs, 1 MiB at a time, as a consumer does."""
+    start, own = time.perf_counter(), time.process_time()
+    count = value_bytes = 0
+    for log in range(0, logs, max(1, logs // 50)):
+        first = LOG_KEY_FIRST | log << LOG_SHIFT
+        last = first | (1 << LOG_SHIFT) - 1
+        while rows := store.scan(1, first, last, 10_000, 1 << 20):
+            count += len(rows)
+            value_bytes += sum(len(value) for _, value in rows)
+            first = rows[-1][0] + 1
+    wall, own = time.perf_counter() - start, time.process_time() - own
+    return f"{what} {value_bytes / wall / 1e6:5.0f} MB/s {own / count * 1e6:5.1f} µs/row"
+
+
+def forget(path: str) -> None:
+    """Makes the system's memory of a file cold."""
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+def size_of(store: Store) -> int:
+    """Bytes of the file; 0 without one."""
+    return Path(store.path).stat().st_size if store.path else 0
+
+
+async def measure_trims(load: LogLoad, pid: int | None, rows: int) -> str:
+    """Part of a line: trimming as much as comes in; the file must not grow."""
+    before = size_of(load.store)
+    trimmed, spent, wall = 0, 0.0, 0.0
+    end = load.appended + rows
+    start_rows = load.appended
+    while load.appended < end:
+        await load.append()
+        while trimmed < load.appended - start_rows and (measured := load.slice(2)):
+            cpu, start = cpu_s(pid), time.perf_counter()
+            await load.trim(measured)
+            spent, wall = spent + cpu_s(pid) - cpu, wall + time.perf_counter() - start
+            trimmed += len(measured)
+    slices = trimmed * len(load.value) / SLICE_BYTES
+    return (
+        f"trim CPU {spent / trimmed * 1e6:6.1f} µs/row, {wall / slices * 1e3:5.1f} ms per 4 MiB,"
+        f" file {before / 1e6:.0f} -> {size_of(load.store) / 1e6:.0f} MB"
+    )
+
+
+async def bench_log(directory: str, seconds: float) -> None:
+    """Log rows of three sizes, in few and in many logs, read from a cold and a warm file."""
+    for kind, (value_bytes, rows) in LOG_KINDS.items():
+        for logs in (4, 1_000):
+            for name in ("memory", "inline full", "writer full"):
+                async with opened(STORES[name], directory) as store:
+                    load = LogLoad(store, value_bytes, rows, logs)
+                    pid = getattr(store, "writer_pid", None)
+                    count = min(LOG_BYTES // value_bytes, LOG_ROWS_MAX)
+                    print(
+                        f"{kind:6} {logs:4} logs {name:11}", await measure_append(load, pid, count)
+                    )
+                    if store.path is not None:
+                        forget(store.path)
+                        print("    ", measure_scans(store, logs, "scan cold"), end="; ")
+                    print("    ", measure_scans(store, logs, "scan warm"))
+                    print("    ", await measure_trims(load, pid, count))
+
+
 BENCHES = {
+    "log": bench_log,
     "rows": bench_rows,
     "saturated": bench_saturated,
     "checkpoints": bench_checkpoints,

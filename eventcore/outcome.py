@@ -12,6 +12,11 @@ mutation.
 A row key is one integer: the row family in the top bits, a number chosen by the machine below
 (`row_key`). Rows of one component come back in key order, so a machine numbers its families in the
 order in which it wants them back.
+
+Rows with keys of `LOG_KEY_FIRST` and above are *log rows*: bulk that no machine holds in memory,
+such as the records of a stream. They are put, deleted, trimmed, read and scanned as any row, but
+loading passes over them: no log row ever comes to `apply` after a restart, and however many there
+are, they cost a start nothing. What a machine has to know of them it keeps in rows below that key.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from eventcore.codec import encode_record
 
 __all__ = [
     "FAMILY_SHIFT",
+    "LOG_KEY_FIRST",
     "NUMBER_MASK",
     "Deliver",
     "Effect",
@@ -44,10 +50,12 @@ T_co = TypeVar("T_co", covariant=True)
 
 FAMILY_SHIFT: Final = 48
 NUMBER_MASK: Final = (1 << FAMILY_SHIFT) - 1
+LOG_KEY_FIRST: Final = 1 << 62
+"""The first key of the log rows; the families of `row_key` end below it."""
 
 
 def row_key(family: int, number: int) -> int:
-    """The key of row `number` (0 to 2**48 - 1) of row family `family` (0 to 32,767)."""
+    """The key of row `number` (0 to 2**48 - 1) of row family `family` (0 to 16,383)."""
     return family << FAMILY_SHIFT | number
 
 
@@ -77,7 +85,7 @@ class Mutation(msgspec.Struct, gc=False, frozen=True):
 
 class Trim(msgspec.Struct, gc=False, frozen=True):
     """All rows with first_key <= key <= last_key go. Only for rows that no machine's state depends
-    on any more.
+    on any more. Both keys are below `LOG_KEY_FIRST`, or both are log rows' keys.
     """
 
     first_key: int

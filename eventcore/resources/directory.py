@@ -26,11 +26,12 @@ __all__ = ["DIRECTORY_COMPONENT", "Directory", "ResourceRecord"]
 
 DIRECTORY_COMPONENT: Final = 0
 _RESOURCE: Final = 0
+_QUEUE: Final = "queue"
 
 
 class ResourceRecord(msgspec.Struct, frozen=True, array_like=True):
-    """The row of one resource. `kind` is "queue", "bus" or "outbox"; `retired_ms` is 0 while it
-    exists.
+    """The row of one resource. `kind` is the runtime's name for the machine ("queue", "stream");
+    `retired_ms` is 0 while it exists.
     """
 
     kind: str
@@ -58,12 +59,12 @@ class Directory:
     def register(self, kind: str, arn: str, now_ms: int) -> Outcome[int]:
         """Adds a resource; the value is its component number.
 
-        Raises AlreadyExists, or Conflict("deleted recently") within the quota's cool-down after a
-        deletion.
+        Raises AlreadyExists, or Conflict("deleted recently") for a queue within the quota's
+        cool-down after a deletion.
         """
         if arn in self._components:
             raise AlreadyExists(kind, arn)
-        interval_ms = self._quotas.recreate_interval_ms
+        interval_ms = self._quotas.recreate_interval_ms if kind == _QUEUE else None
         retired_ms = self._retired.get(arn)
         if interval_ms and retired_ms is not None and now_ms < retired_ms + interval_ms:
             raise Conflict(kind, arn, "deleted recently")

@@ -26,6 +26,7 @@ from eventcore.arn import bus_arn, parse_arn, queue_arn
 from eventcore.buses.bus import EventBus, EventEntry, EventResult, RuleSpec, Target
 from eventcore.buses.bus_spec import BusSpec
 from eventcore.clock import Clock, SystemClock
+from eventcore.consumers.group import ConsumerGroup
 from eventcore.errors import (
     AlreadyExists,
     EventcoreError,
@@ -48,6 +49,7 @@ from eventcore.resources.directory import DIRECTORY_COMPONENT, Directory
 from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.deliverer import Deliverer
 from eventcore.runtime.host import Host, Reply, Seat
+from eventcore.runtime.lease_groups import CONSUMER_GROUP, ConsumerGroups
 from eventcore.runtime.mover import Mover
 from eventcore.runtime.outbox_driver import EngineOutboxDriver
 from eventcore.runtime.router import OUTBOX, Router
@@ -129,7 +131,7 @@ class Engine:
         self._memory_bytes_max = memory_bytes_max
         self._drain_ms = drain_ms
         self._timers = timers_for(self.clock)
-        self._waiters = Waiters(self.clock, self._timers, self._watch)
+        self._waiters = Waiters(self.clock, self._timers, self.watch)
         self.host = Host(
             store,
             self.clock,
@@ -144,6 +146,7 @@ class Engine:
         self._sweeper = Sweeper(self.host, store, self.clock, self._timers)
         self._mover = Mover(self, self.clock, self._timers, quotas.move_tasks_max)
         self.streams = Streams(self, store, self.clock, self._timers)
+        self.groups = ConsumerGroups(self, self.clock, self._timers)
         connectors = connectors or Connectors()
         self.router = Router(self, connectors)
         self._deliverer = Deliverer(EngineOutboxDriver(self), connectors)
@@ -174,6 +177,7 @@ class Engine:
         self._mover.stop()
         self._waiters.close()
         self.streams.close()
+        self.groups.wake_all()
         try:
             await self._deliverer.drain(self._drain_ms)
         finally:
@@ -615,11 +619,13 @@ class Engine:
     def _on_loaded(self) -> None:
         self._sweeper.start(self._directory)
         self.streams.loaded(list(self._machines.values()))
+        self.groups.wake_all()
         for arn, machine in self._machines.items():
             if isinstance(machine, QueueMachine) and machine.is_moving:
                 self._mover.resume(arn)
 
-    def _watch(self, arn: str, is_waited_for: bool) -> None:
+    def watch(self, arn: str, is_waited_for: bool) -> None:
+        """Notes whether somebody waits for a resource; see Host.watch."""
         machine = self._machines.get(arn)
         if machine is not None:
             self.host.watch(machine, is_waited_for)
@@ -637,6 +643,8 @@ class Engine:
                 host.wake(machine)
         elif isinstance(machine, Stream):
             self.streams.wake(machine)
+        elif isinstance(machine, ConsumerGroup):
+            self.groups.wake(seat.arn)
 
     def _rebuild(self) -> Callable[[int, int, bytes], None]:
         self._machines.clear()
@@ -671,6 +679,8 @@ class Engine:
     def _is_waited_for(self, kind: str, arn: str) -> bool:
         if kind == STREAM:
             return self.streams.subscriptions.is_waited_for(arn)
+        if kind == CONSUMER_GROUP:
+            return self.groups.is_waited_for(arn)
         return kind == OUTBOX or self._waiters.is_waited_for(arn)
 
     def _new_machine(self, kind: str, arn: str) -> Machine:
@@ -682,6 +692,8 @@ class Engine:
             return Stream(arn, self.ids, self.quotas)
         if kind == STREAM_ACCOUNT:
             return StreamAccount()
+        if kind == CONSUMER_GROUP:
+            return ConsumerGroup(arn)
         assert kind == QUEUE, f"no machine of kind {kind!r}"
         return self._new_queue(arn)
 

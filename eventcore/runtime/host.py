@@ -156,9 +156,10 @@ class Host:
         """
         if self._refusal is not None:
             raise type(self._refusal)(str(self._refusal))
-        if len(self._open.rows) > limits.BATCH_ROWS_MAX:
+        if self.is_full:
             raise StoreUnavailable(
-                "more changes are waiting for the disk than BATCH_ROWS_MAX; try again"
+                "more changes are waiting for the disk than BATCH_ROWS_MAX or "
+                "BATCH_VALUE_BYTES_MAX; try again"
             )
         self._horizon = 0
         self.now_ms = self._clock.now_ms()
@@ -330,7 +331,11 @@ class Host:
     @property
     def is_full(self) -> bool:
         """Whether more changes wait for the disk than may."""
-        return len(self._open.rows) > limits.BATCH_ROWS_MAX
+        batch = self._open
+        return (
+            len(batch.rows) > limits.BATCH_ROWS_MAX
+            or batch.value_bytes > limits.BATCH_VALUE_BYTES_MAX
+        )
 
     def mark(self) -> int:
         """A number that stands for everything staged so far; see `has_reached`."""

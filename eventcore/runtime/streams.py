@@ -14,10 +14,13 @@ from eventcore import limits
 from eventcore.arn import parse_arn, stream_arn
 from eventcore.errors import (
     AlreadyExists,
+    BrokerClosed,
     Conflict,
+    EventcoreError,
     InvalidParameter,
     LimitExceeded,
     NotFound,
+    StoreError,
 )
 from eventcore.outcome import Outcome, Parcel
 from eventcore.runtime.record_reader import RecordReader
@@ -57,6 +60,7 @@ __all__ = ["STREAM", "STREAM_ACCOUNT", "Streams"]
 T = TypeVar("T")
 STREAM: Final = "stream"
 STREAM_ACCOUNT: Final = "stream-account"
+RETRY_MS: Final = 100
 CREATING_MAX: Final = 5
 RATES_MAX: Final = 10_000
 
@@ -163,7 +167,8 @@ class Streams:
         return stream
 
     def delete(self, stream: Stream, *, enforce_consumer_deletion: bool = False) -> None:
-        """Deletes a stream with its records and its enhanced fan-out consumers.
+        """Deletes a stream with its records, its enhanced fan-out consumers and its consumer
+        groups.
 
         Raises Conflict while it has consumers, unless told to delete them.
         """
@@ -192,15 +197,19 @@ class Streams:
             return
         try:
             self._engine.begin()
-        except Exception:  # noqa: BLE001  (being loaded anew, after which it is planned again)
-            return
-        self._drop(stream)
+        except StoreError:  # no room for a change now, or being loaded
+            self._drop_later(stream, self._engine.clock.now_ms() + RETRY_MS)
+        except BrokerClosed:
+            pass  # it is planned anew after the next start
+        else:
+            self._drop(stream)
 
     def _drop(self, stream: Stream) -> None:
         component = self._host.seat_of(stream).component
         self._engine.drop_resource(stream.arn)
+        self._engine.groups.delete_all(stream.arn)
         self.reader.drop(component)
-        self.subscriptions.end_all(stream.arn, NotFound(STREAM, stream.name))
+        self.subscriptions.pump_all(stream.arn)
 
     def _check_account(self, arn: str, more: int, mode: str, *, is_new: bool = False) -> None:
         """Raises LimitExceeded for what the account's quotas do not allow."""
@@ -331,10 +340,12 @@ class Streams:
         return _at_sequence_number(stream, shard, start)
 
     def read(self, stream: Stream, place: Place, records_max: int, bytes_max: int) -> RecordPage:
-        """Records from a place on. Short blocking reads of the store.
+        """Records from a place on; a place behind the tip is the tip. Short blocking reads of the
+        store.
 
         Raises NotFound("shard") for a shard that has vanished, StoreError.
         """
+        assert records_max > 0
         now_ms = self._host.now_ms
         horizon_ms = stream.horizon_ms(now_ms)
         shard = stream.shard(place.ordinal)
@@ -342,16 +353,12 @@ class Streams:
             raise NotFound("shard", f"shardId-{place.ordinal:012d}", stream.name)
         self._host.look(stream)
         seat = self._host.seat_of(stream)
-        number = max(place.number, shard.first_number)
+        number = min(max(place.number, shard.first_number), shard.next_number)
         if place.from_ms:
             number = max(number, self.reader.find(seat, shard, place.from_ms))
             if number >= shard.next_number:  # nothing that late yet: goes on looking at the time
                 return self._page(stream, shard, [], number, place.from_ms)
-        slices = self.reader.read(seat, shard, number, horizon_ms, records_max, bytes_max)
-        if slices:
-            number = slices[-1].block.first + slices[-1].end
-        else:
-            number = max(number, shard.next_number)
+        slices, number = self.reader.read(seat, shard, number, horizon_ms, records_max, bytes_max)
         return self._page(stream, shard, slices, number, 0)
 
     read_page = read
@@ -378,7 +385,7 @@ class Streams:
         return write_iterator(
             Iterator(
                 stream.arn,
-                stream.created_ms,
+                *self.identity(stream),
                 place.ordinal,
                 place.number,
                 place.from_ms,
@@ -391,15 +398,18 @@ class Streams:
     ) -> tuple[RecordPage, str | None]:
         """Records from an iterator on, and the next iterator: None at the end of a closed shard.
 
-        Raises InvalidParameter("iterator"), Expired, NotFound, ThroughputExceeded, StoreError.
+        Raises InvalidParameter("iterator", or "limit" unless 1 to `GET_RECORDS_MAX` are asked for),
+        Expired, NotFound, ThroughputExceeded, StoreError.
         """
+        if not 1 <= records_max <= limits.GET_RECORDS_MAX:
+            raise InvalidParameter("limit", f"Must be 1 to {limits.GET_RECORDS_MAX}.", records_max)
         iterator = read_iterator(token, self._host.now_ms)
         if arn is not None and arn != iterator.stream_arn:
             raise InvalidParameter(
                 "arn", "StreamARN does not match the stream of the ShardIterator.", arn
             )
         stream = self.find(iterator.stream_arn)
-        if stream.created_ms != iterator.stream_ms:
+        if self.identity(stream) != (iterator.stream_ms, iterator.component):
             raise InvalidParameter("iterator", "Invalid ShardIterator.", token)
         shard = stream.shard(iterator.ordinal)
         if shard is not None:
@@ -434,16 +444,23 @@ class Streams:
         """For subscriptions: see Engine.hold."""
         self._engine.hold(reply, payload)
 
+    def hold_everything(self, reply: Subscription, payload: EventcoreError) -> None:
+        """For subscriptions: closes a request that tells of a stream that is not there."""
+        self._engine.look_at_everything()
+        self._engine.hold(reply, payload)
+
+    def identity(self, stream: Stream) -> tuple[int, int]:
+        """Tells a stream from any other that has or had its name."""
+        return stream.created_ms, self._host.seat_of(stream).component
+
     def find_stream(self, arn: str) -> Stream | None:
         """For subscriptions: the stream of an ARN as it is now."""
         machine = self._engine.find(arn)
         return machine if isinstance(machine, Stream) else None
 
     def watch(self, arn: str, is_waited_for: bool) -> None:
-        """For subscriptions: see Host.watch."""
-        machine = self._engine.find(arn)
-        if machine is not None:
-            self._host.watch(machine, is_waited_for)
+        """For subscriptions: see Engine.watch."""
+        self._engine.watch(arn, is_waited_for)
 
     # Enhanced fan-out
 
@@ -499,6 +516,7 @@ class Streams:
         for machine in machines:
             if isinstance(machine, Stream) and machine.status == "DELETING":
                 self._drop_later(machine, machine.due_ms)
+        self.subscriptions.loaded()
 
     def forget(self) -> None:
         """Everything is about to be loaded anew."""
@@ -543,7 +561,7 @@ def _at_sequence_number(stream: Stream, shard: Shard, start: StartingPosition) -
         parsed is not None
         and parsed.ordinal == shard.ordinal
         and parsed.shard_created_s == shard.record.created_s
-        and (parsed.number < shard.next_number or parsed.number == END)
+        and (parsed.number < shard.next_number or (parsed.number == END and not shard.is_open))
     )
     if parsed is None or not is_of_shard:
         raise InvalidParameter(

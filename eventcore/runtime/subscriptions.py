@@ -6,7 +6,9 @@ Rules of this file:
   before is durable and delivered, so a slow reader holds up nobody, and a page that was not told is
   read again.
 - It is woken by what happens to its shard (an append, a close), never by looking again and again.
-  An idle one costs memory, and, if it asked for that, a heartbeat every few seconds.
+  An idle one costs memory, and, if it asked for that, a heartbeat every few seconds. Only where a
+  read failed, or nothing may be read now, is it tried again after `RETRY_MS`.
+- Bad news is held like records: that a stream is gone is told when that is durable.
 - A sink is called from the event loop, within no request. One that raises is dropped.
 - One timer serves all heartbeats and ends.
 """
@@ -21,7 +23,13 @@ import msgspec
 
 from eventcore import limits
 from eventcore.clock import Clock, TimerHandle
-from eventcore.errors import EventcoreError, LimitExceeded, NotFound, StoreError
+from eventcore.errors import (
+    BrokerClosed,
+    EventcoreError,
+    LimitExceeded,
+    NotFound,
+    StoreUnavailable,
+)
 from eventcore.runtime.telemetry import logger_of
 from eventcore.runtime.timers import Timers
 from eventcore.streams.block import BlockSlice, Record
@@ -34,6 +42,7 @@ log = logger_of("eventcore.subscriptions")
 
 PUSH_BYTES: Final = 1_048_576
 PUSH_RECORDS: Final = 10_000
+RETRY_MS: Final = 200
 
 
 class RecordPage(msgspec.Struct, frozen=True):
@@ -83,6 +92,14 @@ class PageReader(Protocol):
         """Closes it: see Host.hold."""
         ...
 
+    def hold_everything(self, reply: Subscription, payload: EventcoreError) -> None:
+        """Closes it, when all that was ever staged is durable."""
+        ...
+
+    def identity(self, stream: Stream) -> tuple[int, int]:
+        """What tells a stream from another of its name."""
+        ...
+
     def find_stream(self, arn: str) -> Stream | None:
         """The stream of an ARN as it is now."""
         ...
@@ -94,7 +111,7 @@ class PageReader(Protocol):
         ...
 
     def watch(self, arn: str, is_waited_for: bool) -> None:
-        """Has the streams's changes told to `Subscriptions.wake`, or not any more."""
+        """Has the stream's changes told to `Subscriptions.wake`, or not any more."""
         ...
 
 
@@ -112,22 +129,23 @@ class Subscription:
         "is_paused",
         "place",
         "sink",
+        "stream",
         "stream_arn",
-        "stream_ms",
     )
 
     def __init__(
         self,
         subscriptions: Subscriptions,
-        stream: Stream,
+        stream_arn: str,
+        stream: tuple[int, int],
         place: Place,
         sink: SubscriptionSink,
         ends_ms: int,
         heartbeat_ms: int,
     ) -> None:
         self._subscriptions = subscriptions
-        self.stream_arn = stream.arn
-        self.stream_ms = stream.created_ms
+        self.stream_arn = stream_arn
+        self.stream = stream
         self.place = place
         self.sink = sink
         self.ends_ms = ends_ms
@@ -135,25 +153,27 @@ class Subscription:
         self.beats_ms = 0
         self.is_open = True
         self.is_paused = False
-        self.flying: RecordPage | None = None
+        self.flying: RecordPage | EventcoreError | None = None
+        """What will be told as soon as it is durable."""
 
     def resume(self) -> None:
-        """The sink takes pages again."""
+        """The sink takes pages again; the next one comes in a later turn of the loop."""
         if self.is_open and self.is_paused:
             self.is_paused = False
-            self._subscriptions.pump(self)
+            self._subscriptions.pump_soon(self)
 
     def cancel(self) -> None:
         """Nobody wants to be told any more. Harmless when it is over."""
         self._subscriptions.remove(self)
 
-    def commit(self, payload: RecordPage) -> None:
-        """The host's: the page is durable."""
-        self._subscriptions.delivered(self, payload)
+    def commit(self, payload: RecordPage | EventcoreError) -> None:
+        """The host's: what is flying is durable."""
+        self._subscriptions.landed(self, payload)
 
     def fail(self, error: EventcoreError) -> None:
         """The host's: what was read is being loaded anew; it is read again then."""
         self.flying = None
+        self._subscriptions.try_later(self)
 
 
 @final
@@ -172,6 +192,9 @@ class Subscriptions:
         self._pushes = 0
         self._timer: TimerHandle | None = None
         self._timer_ms = 0
+        self._stalled: dict[Subscription, None] = {}
+        self._retry: TimerHandle | None = None
+        self._is_closed = False
 
     def __len__(self) -> int:
         return self._count
@@ -198,16 +221,17 @@ class Subscriptions:
             raise LimitExceeded("subscriptions_max", limits.SUBSCRIPTIONS_MAX)
         now_ms = self._clock.now_ms()
         ends_ms = now_ms + duration_ms if duration_ms else 0
-        subscription = Subscription(self, stream, place, sink, ends_ms, heartbeat_ms)
-        self._by_shard.setdefault((stream.arn, place.ordinal), {})[subscription] = None
-        ordinals = self._by_arn.setdefault(stream.arn, set())
-        if not ordinals:
+        identity = self._reader.identity(stream)
+        subscription = Subscription(self, stream.arn, identity, place, sink, ends_ms, heartbeat_ms)
+        if self._seen.get(stream.arn) is not stream:  # nobody waits, or for one that is gone
+            self.pump_all(stream.arn)
             self._seen[stream.arn] = stream
             self._reader.watch(stream.arn, True)
-        ordinals.add(place.ordinal)
+        self._by_shard.setdefault((stream.arn, place.ordinal), {})[subscription] = None
+        self._by_arn.setdefault(stream.arn, set()).add(place.ordinal)
         self._count += 1
         self._beat_later(subscription, now_ms)
-        asyncio.get_running_loop().call_soon(self.pump, subscription)
+        self.pump_soon(subscription)
         return subscription
 
     def remove(self, subscription: Subscription) -> bool:
@@ -237,39 +261,92 @@ class Subscriptions:
             for subscription in list(self._by_shard.get((stream.arn, ordinal), ())):
                 self.pump(subscription)
 
-    def pump(self, subscription: Subscription) -> None:
-        """Reads the next page, if there is one and the sink takes it."""
-        if not subscription.is_open or subscription.is_paused or subscription.flying is not None:
+    def pump_soon(self, subscription: Subscription) -> None:
+        """Has the next page read in a later turn of the loop."""
+        asyncio.get_running_loop().call_soon(self.pump, subscription)
+
+    def pump_all(self, arn: str) -> None:
+        """Has all look at a stream again that is, or may be, another one now, or gone."""
+        for subscription in self._all_of(arn):
+            self.pump_soon(subscription)
+
+    def loaded(self) -> None:
+        """Everything was loaded. Streams that are there wake those who wait for them; nobody else
+        tells those whose stream is not.
+        """
+        for arn in list(self._by_arn):
+            if self._reader.find_stream(arn) is None:
+                self.pump_all(arn)
+
+    def _all_of(self, arn: str) -> list[Subscription]:
+        return [
+            subscription
+            for ordinal in self._by_arn.get(arn, ())
+            for subscription in self._by_shard.get((arn, ordinal), ())
+        ]
+
+    def pump(self, subscription: Subscription, *, is_beat: bool = False) -> None:
+        """Reads the next page, if there is one and the sink takes it; for a heartbeat, an empty one
+        as well.
+        """
+        if not subscription.is_open or subscription.flying is not None:
             return
         reader = self._reader
         try:
             reader.begin()
-            stream = reader.find_stream(subscription.stream_arn)
-            if stream is None or stream.created_ms != subscription.stream_ms:
-                raise NotFound("stream", subscription.stream_arn.partition("/")[2])
-            page = reader.read_page(stream, subscription.place, PUSH_RECORDS, PUSH_BYTES)
-        except StoreError:
-            return  # overloaded or being loaded; everybody is woken afterwards
+            page = self._read(subscription)
+        except (StoreUnavailable, BrokerClosed):
+            self.try_later(subscription)
         except EventcoreError as error:
-            self.end(subscription, error)
-            return
-        if page.slices or page.place is None:
-            subscription.flying = page
-            reader.hold(subscription, page)
+            subscription.flying = error
+            reader.hold_everything(subscription, error)
+        else:
+            if page is None:
+                return
+            if page.slices or page.place is None or is_beat:
+                subscription.flying = page
+                reader.hold(subscription, page)
+            elif page.place.number < subscription.place.number:
+                subscription.place = page.place  # what it counted on has not become durable
 
-    def delivered(self, subscription: Subscription, page: RecordPage) -> None:
-        """A page is durable: tells the sink, and goes on."""
-        if subscription.flying is not page or not subscription.is_open:
+    def _read(self, subscription: Subscription) -> RecordPage | None:
+        """The next page, None while the sink takes none. Raises NotFound, StoreError."""
+        reader = self._reader
+        stream = reader.find_stream(subscription.stream_arn)
+        if stream is None or reader.identity(stream) != subscription.stream:
+            raise NotFound("stream", subscription.stream_arn.partition("/")[2])
+        if subscription.is_paused:
+            return None
+        return reader.read_page(stream, subscription.place, PUSH_RECORDS, PUSH_BYTES)
+
+    def landed(self, subscription: Subscription, payload: RecordPage | EventcoreError) -> None:
+        """What was flying is durable: tells the sink, and goes on."""
+        if subscription.flying is not payload or not subscription.is_open:
             return
         subscription.flying = None
-        place = page.place
-        if self._tell(subscription, page):
-            if place is None:
+        if isinstance(payload, EventcoreError):
+            self.end(subscription, payload)
+        elif self._tell(subscription, payload):
+            if payload.place is None:
                 self.end(subscription, None)
             else:
-                subscription.place = place
+                subscription.place = payload.place
                 self._beat_later(subscription, self._clock.now_ms())
-                asyncio.get_running_loop().call_soon(self.pump, subscription)
+                self.pump_soon(subscription)
+
+    def try_later(self, subscription: Subscription) -> None:
+        """Has a page read again after a pause."""
+        if not subscription.is_open or self._is_closed:
+            return
+        self._stalled[subscription] = None
+        if self._retry is None:
+            self._retry = self._timers.call_at(self._clock.now_ms() + RETRY_MS, self._on_retry)
+
+    def _on_retry(self) -> None:
+        self._retry = None
+        stalled, self._stalled = self._stalled, {}
+        for subscription in stalled:
+            self.pump(subscription)
 
     def _tell(self, subscription: Subscription, page: RecordPage) -> bool:
         """Delivers a page; False when the sink failed, or went away meanwhile."""
@@ -289,19 +366,17 @@ class Subscriptions:
         except Exception:
             log.exception("subscription_failed", stream=subscription.stream_arn)
 
-    def end_all(self, arn: str, error: EventcoreError | None) -> None:
-        """Ends all subscriptions of a stream: it was deleted."""
-        for ordinal in list(self._by_arn.get(arn, ())):
-            for subscription in list(self._by_shard.get((arn, ordinal), ())):
-                self.end(subscription, error)
-
     def close(self) -> None:
         """Ends all subscriptions."""
+        self._is_closed = True
         for arn in list(self._by_arn):
-            self.end_all(arn, None)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            for subscription in self._all_of(arn):
+                self.end(subscription, None)
+        for timer in (self._timer, self._retry):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._retry = None
+        self._stalled.clear()
         self._due.clear()
 
     # Time
@@ -348,20 +423,6 @@ class Subscriptions:
             self._note(subscription.beats_ms, subscription)
             return
         subscription.beats_ms = 0
-        if not subscription.is_paused and subscription.flying is None:
-            self._beat(subscription)
+        self.pump(subscription, is_beat=True)
         if subscription.is_open:
             self._beat_later(subscription, now_ms)
-
-    def _beat(self, subscription: Subscription) -> None:
-        """Tells a subscription that nothing has come."""
-        stream = self._reader.find_stream(subscription.stream_arn)
-        if stream is None:
-            return
-        shard = stream.shard(subscription.place.ordinal)
-        number = subscription.place.number
-        if shard is None or number < shard.next_number:
-            self.pump(subscription)
-            return
-        text = shard.sequence_text(number - 1, shard.arrived_ms or shard.record.created_ms)
-        self._tell(subscription, RecordPage([], subscription.place, 0, [], text))

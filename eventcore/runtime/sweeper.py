@@ -1,9 +1,11 @@
 """Trims the rows that deleted resources left behind, in slices, so that no commit ever has a
 million deletions in it.
 
-A slice is read, then deleted as one range in an ordinary batch; the next one follows when that is
-durable. When a component is empty and its name's cool-down is over, the directory forgets it. A
-crash in between starts it over.
+A slice is measured, then deleted as one range in an ordinary batch; the next one follows when that
+is durable. It is bounded in rows and in the bytes of their values, which are not read. Hot rows go
+first, then log rows: what a crash in between leaves behind never comes back as a machine. When a
+component is empty and its name's cool-down is over, the directory forgets it. A crash in between
+starts it over.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Final, Protocol, final
 
 from eventcore.clock import Clock, TimerHandle
 from eventcore.errors import BrokerClosed, StoreError
-from eventcore.outcome import Outcome, Trim
+from eventcore.outcome import LOG_KEY_FIRST, Outcome, Trim
 from eventcore.resources.directory import Directory
 from eventcore.runtime.telemetry import logger_of
 from eventcore.runtime.timers import Timers
@@ -21,9 +23,13 @@ from eventcore.stores.base import Store
 __all__ = ["Sweeper"]
 
 SLICE_ROWS: Final = 1_000
+SLICE_BYTES: Final = 2 * 1024 * 1024
+"""One row more than that at the most. A slice keeps other commits waiting: some 10 ms, 50 at the
+worst, where rows of 3 KB lie far from each other.
+"""
 PAUSE_MS: Final = 5
 COOL_DOWN_PAUSE_MS: Final = 1_000
-KEY_MAX: Final = (1 << 63) - 1
+RANGES: Final = ((0, LOG_KEY_FIRST - 1), (LOG_KEY_FIRST, (1 << 63) - 1))
 
 log = logger_of("eventcore.sweeper")
 
@@ -110,10 +116,21 @@ class Sweeper:
 
     def _sweep(self, directory: Directory, now_ms: int) -> int:
         for component, record in directory.retired():
-            rows = self._store.scan(component, 0, KEY_MAX, SLICE_ROWS)
-            if rows:
-                self._host.stage_trim(component, Trim(rows[0][0], rows[-1][0]))
+            trim = self._next_slice(component)
+            if trim is not None:
+                self._host.stage_trim(component, trim)
                 return PAUSE_MS
             if directory.is_forgettable(record, now_ms):
                 self._host.run(directory, directory.forget(component))
         return COOL_DOWN_PAUSE_MS
+
+    def _next_slice(self, component: int) -> Trim | None:
+        """None when the component has no row left."""
+        for first_key, last_key in RANGES:
+            rows = self._store.measure(component, first_key, last_key, SLICE_ROWS)
+            left = SLICE_BYTES
+            for key, value_bytes in rows:
+                left -= value_bytes
+                if left <= 0 or key == rows[-1][0]:
+                    return Trim(rows[0][0], key)
+        return None

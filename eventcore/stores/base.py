@@ -3,7 +3,14 @@
 The contract is a journal's.
 
 - A row is (component, key) -> value. Components and keys are integers in [0, 2**63); a store knows
-  nothing else of them.
+  nothing else of them but this:
+- Rows with keys of LOG_KEY_FIRST and above are *log rows*, the others are *hot rows*. A batch holds
+  both, and both become durable together. `load` gives hot rows only, and however many log rows
+  there are, neither it nor `open` takes longer for them. The keys of one log, `key >> LOG_SHIFT`,
+  mostly grow, and it is mostly trimmed at its front: that is what a store should be good at; other
+  orders have to work.
+- A range (of a trim, a scan or a measure) has both ends among the hot rows or both among the log
+  rows.
 - `append` is atomic (all of a batch or nothing), ordered, durable when it reports success (as far
   as the named durability promises), and serialised: the caller has at most one append in flight.
 - After a failed append the fate of that batch is unknown. The caller reloads before it goes on:
@@ -19,13 +26,22 @@ The contract is a journal's.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal, Protocol, final
 
 from eventcore.errors import StoreError
-from eventcore.outcome import Mutation, Trim
+from eventcore.outcome import LOG_KEY_FIRST, Mutation, Trim
 
-__all__ = ["Batch", "Done", "Durability", "RowKey", "Store"]
+__all__ = [
+    "LOG_SHIFT",
+    "Batch",
+    "Done",
+    "Durability",
+    "RowKey",
+    "Store",
+    "is_log_range",
+]
 
 Durability = Literal["full", "relaxed", "memory"]
 """full: acknowledged means fsynced.
@@ -36,7 +52,19 @@ those N ms. memory: gone with the process."""
 RowKey = tuple[int, int]
 Done = Callable[[StoreError | None], None]
 
+LOG_SHIFT: Final = 42
+"""The bits of a log row's key below the number of its log."""
+
 _ABSENT: Final = object()
+
+
+def is_log_range(first_key: int, last_key: int) -> bool:
+    """Whether the keys from `first_key` to `last_key` are log rows'; asserts that they are of one
+    kind.
+    """
+    is_log = last_key >= LOG_KEY_FIRST
+    assert is_log == (first_key >= LOG_KEY_FIRST), "a range spans hot rows and log rows"
+    return is_log
 
 
 @final
@@ -44,15 +72,18 @@ class Batch:
     """Row changes that become durable together, at most one per row.
 
     Invariants: a row in `fresh` is in no store, so deleting it again removes every trace of it from
-    the batch. Ranges are deleted before rows are put.
+    the batch. Ranges are deleted before rows are put. `value_bytes` is the sum of the bytes of the
+    values in `rows`. `_keys` is None or a component and the keys that it has in `rows`, ascending.
     """
 
-    __slots__ = ("fresh", "ranges", "rows")
+    __slots__ = ("_keys", "fresh", "ranges", "rows", "value_bytes")
 
     def __init__(self) -> None:
         self.rows: dict[RowKey, bytes | None] = {}
         self.fresh: set[RowKey] = set()
         self.ranges: list[tuple[int, int, int]] = []
+        self.value_bytes = 0
+        self._keys: tuple[int, list[int]] | None = None
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.ranges)
@@ -61,23 +92,47 @@ class Batch:
         """Takes mutations in, in order; the last one of a row wins."""
         rows = self.rows
         fresh = self.fresh
+        value_bytes = self.value_bytes
+        self._keys = None
         for mutation in mutations:
             row = (component, mutation.key)
-            if mutation.value is None and row in fresh:
-                fresh.remove(row)
-                del rows[row]
-                continue
-            if mutation.is_new and row not in rows:
-                fresh.add(row)
-            rows[row] = mutation.value
+            value = mutation.value
+            if value is None:
+                if row in fresh:
+                    fresh.remove(row)
+                    value_bytes -= len(rows.pop(row) or b"")
+                    continue
+                value_bytes -= len(rows.get(row) or b"")
+            else:
+                value_bytes += len(value)
+                if row in rows:
+                    value_bytes -= len(rows[row] or b"")
+                elif mutation.is_new:
+                    fresh.add(row)
+            rows[row] = value
+        self.value_bytes = value_bytes
 
     def trim(self, component: int, trim: Trim) -> None:
-        """Deletes a range of rows, those put earlier in this batch included."""
+        """Deletes a range of rows, those put earlier in this batch included.
+
+        The range may not span hot rows and log rows.
+        """
         first, last = trim.first_key, trim.last_key
-        for row in [r for r in self.rows if r[0] == component and first <= r[1] <= last]:
-            del self.rows[row]
+        is_log_range(first, last)
+        keys = self._keys_of(component)
+        begin, end = bisect_left(keys, first), bisect_right(keys, last)
+        for key in keys[begin:end]:
+            row = (component, key)
+            self.value_bytes -= len(self.rows.pop(row) or b"")
             self.fresh.discard(row)
+        del keys[begin:end]
         self.ranges.append((component, first, last))
+
+    def _keys_of(self, component: int) -> list[int]:
+        """Made once for trims that follow each other: a stream trims all its shards at a time."""
+        if self._keys is None or self._keys[0] != component:
+            self._keys = component, sorted(key for other, key in self.rows if other == component)
+        return self._keys[1]
 
     def get(self, row: RowKey) -> bytes | object | None:
         """The row's value here: None if deleted, `Batch.ABSENT` if the batch says nothing of it."""
@@ -113,7 +168,7 @@ class Store(Protocol):
         ...
 
     def load(self) -> Iterator[tuple[int, int, bytes]]:
-        """All rows, ordered by component and key, read bit by bit. No append while it runs.
+        """All hot rows, ordered by component and key, read bit by bit. No append while it runs.
 
         Raises StoreError, at the call or at any row.
         """
@@ -138,11 +193,27 @@ class Store(Protocol):
         ...
 
     def scan(
-        self, component: int, first_key: int, last_key: int, limit: int
+        self,
+        component: int,
+        first_key: int,
+        last_key: int,
+        limit: int,
+        bytes_max: int | None = None,
     ) -> list[tuple[int, bytes]]:
         """At most `limit` rows of a component with first_key <= key <= last_key, in key order.
 
-        A short blocking read. Raises StoreError.
+        With `bytes_max` the row with which the values reach so many bytes is the last one (there
+        is one, if any is there); values behind it are not read. The range may not span hot rows and
+        log rows. A short blocking read: it costs what it gives. Raises StoreError.
+        """
+        ...
+
+    def measure(
+        self, component: int, first_key: int, last_key: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Keys and bytes of the values of at most `limit` rows, as `scan` would give them.
+
+        Reads no values. A short blocking read. Raises StoreError.
         """
         ...
 

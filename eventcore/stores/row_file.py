@@ -1,9 +1,10 @@
-"""The SQL of the store: one SQLite file, its settings, the statements on its one table.
+"""The SQL of the store: one SQLite file, its settings, the statements on its two tables.
 
 `InlineSqliteStore`, the writer process and the parent's reader all work through a `RowFile`; nobody
-else knows SQL. It is synchronous and imports neither asyncio nor aiosqlite, because the writer
-process has to start fast.
+else knows SQL, but for the statements on log rows, which are in `log_table.py`. It is synchronous
+and imports neither asyncio nor aiosqlite, because the writer process has to start fast.
 
+- Hot rows are in the table `rows`, log rows in `log_rows`; `load` reads the first only.
 - Durability "full": synchronous=FULL, so a returned `commit` is fsynced.
 - Durability "relaxed": synchronous=NORMAL, so a returned `commit` is with the kernel (a kill loses
   nothing), and the owner calls `sync` within its interval, which makes everything committed before
@@ -25,6 +26,9 @@ from pathlib import Path
 from typing import Final, final
 
 from eventcore.errors import StoreCorrupt, StoreError, StoreUnavailable
+from eventcore.outcome import LOG_KEY_FIRST
+from eventcore.stores.base import is_log_range
+from eventcore.stores.log_table import MEASURE_LOG, READ_LOG, SCAN_LOG, LogTable
 
 if sys.platform == "darwin":
     import fcntl
@@ -45,6 +49,10 @@ where each of the pages lies elsewhere in the file (`bench/bench_store.py checkp
 WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 """What a single huge batch may leave of the log on disk after the next checkpoint."""
 CACHE_KIBIBYTES: Final = 32 * 1024
+"""Of the connection that commits. A reader beside it loses its cache with every commit, and scans
+no faster with a large one. With mmap_size it would read blocks of log rows twice as fast, but then
+a disk that fails to read ends the process with SIGBUS; a read has to fail as a StoreError.
+"""
 BUSY_S: Final = 5.0
 """How long a foreign program (a backup, the sqlite3 shell) may hold the file before a commit fails.
 """
@@ -57,6 +65,10 @@ _row_of: Final = itemgetter(0, 1)
 _READ: Final = "SELECT value FROM rows WHERE component = ? AND key = ?"
 _SCAN: Final = (
     "SELECT key, value FROM rows WHERE component = ? AND key BETWEEN ? AND ? ORDER BY key LIMIT ?"
+)
+_MEASURE: Final = (
+    "SELECT key, length(value) FROM rows WHERE component = ? AND key BETWEEN ? AND ? "
+    "ORDER BY key LIMIT ?"
 )
 _LOAD: Final = "SELECT component, key, value FROM rows ORDER BY component, key"
 
@@ -102,6 +114,18 @@ def connect(path: str, mode: str) -> sqlite3.Connection:
 
 
 @final
+class _Changes:
+    """What a batch does to one of the tables."""
+
+    __slots__ = ("deletes", "puts", "ranges")
+
+    def __init__(self) -> None:
+        self.ranges: list[tuple[int, int, int]] = []
+        self.deletes: list[tuple[int, int]] = []
+        self.puts: list[tuple[int, int, bytes]] = []
+
+
+@final
 class RowFile:
     """An open file of rows. `eventcore.stores.schema.prepare` has made it before."""
 
@@ -120,6 +144,7 @@ class RowFile:
         """
         self.path = path
         self._wal_fd = -1
+        self._log: LogTable | None = None
         try:
             self._connection = connect(path, mode)
         except sqlite3.Error as error:
@@ -132,7 +157,8 @@ class RowFile:
 
     def _configure(self, mode: str, relaxed: bool, file_bytes_max: int | None) -> None:
         execute = self._connection.execute
-        execute(_READ, (0, 0)).fetchone()  # opens the log, and recovers from it after a crash
+        execute(_READ, (0, 0)).fetchone()  # opens the WAL, and recovers from it after a crash
+        self._log = LogTable(self._connection)
         if mode == "ro":
             return
         execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
@@ -156,24 +182,21 @@ class RowFile:
         Raises StoreError; nothing of the batch is in the file then, unless it was the sync that
         failed.
         """
-        puts: list[tuple[int, int, bytes]] = []
-        deletes: list[tuple[int, int]] = []
-        for row, value in rows.items():
+        hot = _Changes()
+        log = _Changes()
+        for (component, key), value in rows.items():
+            changes = hot if key < LOG_KEY_FIRST else log
             if value is None:
-                deletes.append(row)
+                changes.deletes.append((component, key))
             else:
-                puts.append((row[0], row[1], value))
-        puts.sort(key=_row_of)
-        deletes.sort()
+                changes.puts.append((component, key, value))
+        for one in ranges:
+            (log if is_log_range(one[1], one[2]) else hot).ranges.append(one)
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            if ranges:
-                connection.executemany(_DELETE_RANGE, ranges)
-            if deletes:
-                connection.executemany(_DELETE_RANGE, _runs(deletes))
-            if puts:
-                self._put(puts)
+            self._change(hot)
+            self._change_log(log)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
@@ -181,6 +204,27 @@ class RowFile:
         except BaseException:  # Ctrl-C, or a key out of range
             self._roll_back()
             raise
+
+    def _change(self, hot: _Changes) -> None:
+        if hot.ranges:
+            self._connection.executemany(_DELETE_RANGE, hot.ranges)
+        if hot.deletes:
+            hot.deletes.sort()
+            self._connection.executemany(_DELETE_RANGE, _runs(hot.deletes))
+        if hot.puts:
+            hot.puts.sort(key=_row_of)
+            self._put(hot.puts)
+
+    def _change_log(self, log: _Changes) -> None:
+        assert self._log is not None
+        if log.ranges:
+            self._log.delete(log.ranges)
+        if log.deletes:
+            log.deletes.sort()
+            self._log.delete(_runs(log.deletes))
+        if log.puts:
+            log.puts.sort(key=_row_of)
+            self._log.put(log.puts)
 
     def _put(self, puts: list[tuple[int, int, bytes]]) -> None:
         """Several rows per statement: a third less CPU than one each (bench/bench_store.py)."""
@@ -213,23 +257,72 @@ class RowFile:
         """The values of rows, None where there is none. Raises StoreError."""
         execute = self._connection.execute
         try:
-            found = [execute(_READ, (component, key)).fetchone() for key in keys]
+            found = [
+                execute(_READ if key < LOG_KEY_FIRST else READ_LOG, (component, key)).fetchone()
+                for key in keys
+            ]
         except sqlite3.Error as error:
             raise store_error(self.path, error) from error
         return [None if row is None else row[0] for row in found]
 
     def scan(
-        self, component: int, first_key: int, last_key: int, limit: int
+        self,
+        component: int,
+        first_key: int,
+        last_key: int,
+        limit: int,
+        bytes_max: int | None = None,
     ) -> list[tuple[int, bytes]]:
-        """At most `limit` rows from first_key to last_key, in key order. Raises StoreError."""
-        arguments = (component, first_key, last_key, limit)
+        """At most `limit` rows from first_key to last_key, in key order, up to the one with which
+        the values reach `bytes_max`. Raises StoreError.
+        """
+        select = SCAN_LOG if is_log_range(first_key, last_key) else _SCAN
         try:
-            return self._connection.execute(_SCAN, arguments).fetchall()
+            if bytes_max is None:
+                arguments = (component, first_key, last_key, limit)
+                return self._connection.execute(select, arguments).fetchall()
+            return self._scan_up_to(bytes_max, select, (component, first_key, last_key, limit))
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
+
+    def _scan_up_to(
+        self, bytes_max: int, select: str, arguments: tuple[int, int, int, int]
+    ) -> list[tuple[int, bytes]]:
+        """Sizes first, then the values: a cursor over values reads one more than it gives. Both see
+        the same commit.
+        """
+        execute = self._connection.execute
+        component, first_key, last_key, _ = arguments
+        execute("BEGIN")
+        try:
+            left, count = bytes_max, 0
+            sizes = execute(_MEASURE if select is _SCAN else MEASURE_LOG, arguments)
+            for last_key, value_bytes in sizes:  # noqa: B007  (the last one is used)
+                left -= value_bytes
+                count += 1
+                if left <= 0:
+                    break
+            sizes.close()
+            return execute(select, (component, first_key, last_key, count)).fetchall()
+        finally:
+            self._roll_back()
+
+    def measure(
+        self, component: int, first_key: int, last_key: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Keys and bytes of the values of at most `limit` rows; reads no values. Raises StoreError.
+
+        Nothing but the index of log rows is read, or the pages that hot rows' heads are on.
+        """
+        select = MEASURE_LOG if is_log_range(first_key, last_key) else _MEASURE
+        try:
+            arguments = (component, first_key, last_key, limit)
+            return self._connection.execute(select, arguments).fetchall()
         except sqlite3.Error as error:
             raise store_error(self.path, error) from error
 
     def load(self) -> Iterator[tuple[int, int, bytes]]:
-        """All rows in order of component and key; holds one row in memory at a time.
+        """All hot rows in order of component and key; holds one row in memory at a time.
 
         Raises StoreError.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,9 @@ from typing import Final
 import aiosqlite
 
 from eventcore.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
+from eventcore.outcome import LOG_KEY_FIRST
 from eventcore.stores.lock import FileLock
+from eventcore.stores.log_table import LAST_ID, PUT_LOG, arrivals, with_ids
 from eventcore.stores.row_file import BUSY_S, PAGE_BYTES, connect, store_error
 
 __all__ = [
@@ -51,6 +53,16 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     # 2: FIFO queues, message groups and move tasks have rows of their own, and an eventcore that
     # does not know them would break their promises. Nothing changes in the tables.
     (),
+    # 3: log rows have a table of their own (`log_table.py`).
+    (
+        "CREATE TABLE log_rows ("
+        "  id INTEGER PRIMARY KEY,"
+        "  component INTEGER NOT NULL,"
+        "  key INTEGER NOT NULL,"
+        "  value BLOB NOT NULL"
+        ")",
+        "CREATE UNIQUE INDEX log_rows_by_key ON log_rows (component, key)",
+    ),
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
@@ -58,8 +70,17 @@ HEADER_BYTES: Final = 100
 """Of a SQLite file; no shorter one is a database."""
 BULK_ROWS: Final = 10_000
 """Rows per transaction of `bulk_load`."""
+BULK_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of values per transaction of `bulk_load`, one row more than that at the most."""
+_MISPLACED: Final = {
+    "log rows among the hot rows": "SELECT count(*) FROM rows WHERE key >= 1 << 62",
+    "hot rows among the log rows": "SELECT count(*) FROM log_rows WHERE key < 1 << 62",
+    "log rows with an id of another size": (
+        "SELECT count(*) FROM log_rows WHERE id & 65535 <> min(length(value), 65535)"
+    ),
+}
 PROBLEMS_MAX: Final = 100
-"""Problems that `verify` reports at most."""
+"""Damages that `verify` reports at most."""
 
 
 def file_version(path: str) -> int:
@@ -147,6 +168,8 @@ def _sync_directory(path: str) -> None:
 async def bulk_load(path: str, rows: Iterable[tuple[int, int, bytes]]) -> int:
     """Puts (component, key, value) rows into a file, made if need be, and returns their number.
 
+    Hot rows and log rows may come mixed.
+
     For imports and restores: not atomic as a whole, but rows are absolute, so a failed load can be
     run again. Ordered rows load fastest. Takes the file's lock. Raises StoreLocked and what
     `file_version` raises.
@@ -167,12 +190,29 @@ async def _put_all(connection: aiosqlite.Connection, rows: Iterable[tuple[int, i
     await connection.execute("PRAGMA synchronous = FULL")
     remaining = iter(rows)
     count = 0
-    while portion := list(islice(remaining, BULK_ROWS)):
+    arrived = arrivals(await (await connection.execute(LAST_ID)).fetchone())
+    while portion := _portion(remaining):
+        hot = [row for row in portion if row[1] < LOG_KEY_FIRST]
+        log = [row for row in portion if row[1] >= LOG_KEY_FIRST]
         await connection.execute("BEGIN IMMEDIATE")
-        await connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", portion)
+        await connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", hot)
+        await connection.executemany(PUT_LOG, with_ids(arrived, log))
         await connection.execute("COMMIT")
+        arrived += len(log)
         count += len(portion)
     return count
+
+
+def _portion(rows: Iterator[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """The rows of one transaction: log rows may be large, so their bytes count as well."""
+    portion: list[tuple[int, int, bytes]] = []
+    value_bytes = 0
+    for row in islice(rows, BULK_ROWS):
+        portion.append(row)
+        value_bytes += len(row[2])
+        if value_bytes >= BULK_BYTES:
+            break
+    return portion
 
 
 async def verify(path: str) -> tuple[str, ...]:
@@ -187,9 +227,22 @@ async def verify(path: str) -> tuple[str, ...]:
         async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_S) as connection:
             await connection.execute("PRAGMA query_only = ON")
             found = await connection.execute_fetchall(f"PRAGMA integrity_check({PROBLEMS_MAX})")
+            problems = [row[0] for row in found if row[0] != "ok"]
+            if not problems:
+                problems = await _misplaced(connection)
     except sqlite3.DatabaseError as error:
         failure = store_error(path, error)
         if isinstance(failure, StoreCorrupt):
             return (str(failure),)
         raise failure from error
-    return tuple(row[0] for row in found if row[0] != "ok")
+    return tuple(problems)
+
+
+async def _misplaced(connection: aiosqlite.Connection) -> list[str]:
+    """Rows that are in the wrong table, or whose ids do not tell their sizes."""
+    problems = []
+    for what, select in _MISPLACED.items():
+        ((count,),) = await connection.execute_fetchall(select)
+        if count:
+            problems.append(f"{count} {what}")
+    return problems

@@ -146,7 +146,7 @@ class InlineSqliteStore:
         self._open_file()
 
     def load(self) -> Iterator[tuple[int, int, bytes]]:
-        """All rows, ordered by component and key, one in memory at a time. Raises StoreError."""
+        """All hot rows, ordered by component and key, one at a time. Raises StoreError."""
         return self._opened().load()
 
     def read(self, component: int, keys: Sequence[int]) -> list[bytes | None]:
@@ -154,10 +154,21 @@ class InlineSqliteStore:
         return self._opened().read(component, keys)
 
     def scan(
-        self, component: int, first_key: int, last_key: int, limit: int
+        self,
+        component: int,
+        first_key: int,
+        last_key: int,
+        limit: int,
+        bytes_max: int | None = None,
     ) -> list[tuple[int, bytes]]:
-        """At most `limit` rows from first_key to last_key, in key order. Raises StoreError."""
-        return self._opened().scan(component, first_key, last_key, limit)
+        """At most `limit` rows from first_key to last_key, up to `bytes_max`. Raises StoreError."""
+        return self._opened().scan(component, first_key, last_key, limit, bytes_max)
+
+    def measure(
+        self, component: int, first_key: int, last_key: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Keys and bytes of the values of at most `limit` rows. Raises StoreError."""
+        return self._opened().measure(component, first_key, last_key, limit)
 
     async def close(self) -> None:
         """Writes the log back into the file and unlocks it."""
@@ -177,7 +188,7 @@ class InlineSqliteStore:
 class WriterSqliteStore:
     """Commits in a writer process; `done` is called from the event loop when the answer arrives.
 
-    `read`, `scan` and `load` use a read-only connection in this process.
+    `read`, `scan`, `measure` and `load` use a read-only connection in this process.
     """
 
     def __init__(
@@ -293,7 +304,7 @@ class WriterSqliteStore:
         return self._reader
 
     def load(self) -> Iterator[tuple[int, int, bytes]]:
-        """All rows, ordered by component and key, one in memory at a time. Raises StoreError."""
+        """All hot rows, ordered by component and key, one at a time. Raises StoreError."""
         return self._opened().load()
 
     def read(self, component: int, keys: Sequence[int]) -> list[bytes | None]:
@@ -301,10 +312,21 @@ class WriterSqliteStore:
         return self._opened().read(component, keys)
 
     def scan(
-        self, component: int, first_key: int, last_key: int, limit: int
+        self,
+        component: int,
+        first_key: int,
+        last_key: int,
+        limit: int,
+        bytes_max: int | None = None,
     ) -> list[tuple[int, bytes]]:
-        """At most `limit` rows from first_key to last_key, in key order. Raises StoreError."""
-        return self._opened().scan(component, first_key, last_key, limit)
+        """At most `limit` rows from first_key to last_key, up to `bytes_max`. Raises StoreError."""
+        return self._opened().scan(component, first_key, last_key, limit, bytes_max)
+
+    def measure(
+        self, component: int, first_key: int, last_key: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Keys and bytes of the values of at most `limit` rows. Raises StoreError."""
+        return self._opened().measure(component, first_key, last_key, limit)
 
     async def close(self) -> None:
         """Waits for an append in flight and for the writer's end, then unlocks the file."""

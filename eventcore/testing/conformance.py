@@ -16,6 +16,7 @@ object to the next. A broken promise is an AssertionError that names it.
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -23,16 +24,19 @@ from pathlib import Path
 from typing import Final
 
 from eventcore.errors import StoreError, StoreLocked, StoreUnavailable
-from eventcore.outcome import Mutation, Trim
-from eventcore.stores.base import Batch, Store
+from eventcore.outcome import LOG_KEY_FIRST, Mutation, Trim
+from eventcore.stores.base import LOG_SHIFT, Batch, Store
 
 __all__ = ["CHECKS", "Check", "append", "check_store"]
 
 MakeStore = Callable[[], Store]
 Check = Callable[[MakeStore], Awaitable[None]]
 
-KEY_MAX: Final = (1 << 63) - 1
+KEY_MAX: Final = LOG_KEY_FIRST - 1
+LOG_KEY_MAX: Final = (1 << 63) - 1
 LARGE_VALUE_BYTES: Final = 1024 * 1024
+HUGE_VALUE_BYTES: Final = 10 * 1024 * 1024
+"""Of a log row: what a record of a stream may have."""
 LARGE_BATCH_ROWS: Final = 20_000
 
 Row = tuple[int, int, bytes]
@@ -100,6 +104,10 @@ async def a_new_store_is_empty(make: MakeStore) -> None:
         assert list(store.load()) == []
         assert store.read(1, [1]) == [None]
         assert store.scan(1, 0, KEY_MAX, 10) == []
+        assert store.measure(1, 0, KEY_MAX, 10) == []
+        assert store.read(1, [LOG_KEY_FIRST]) == [None]
+        assert store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 10) == []
+        assert store.measure(1, LOG_KEY_FIRST, LOG_KEY_MAX, 10) == []
 
 
 async def what_was_appended_is_seen(make: MakeStore) -> None:
@@ -286,7 +294,7 @@ async def an_append_needs_an_open_store(make: MakeStore) -> None:
 
 
 async def reading_a_place_needs_an_open_store(make: MakeStore) -> None:
-    """`read`, `scan`, `load` of a path raise StoreUnavailable before `open` and after `close`."""
+    """Reads of a path raise StoreUnavailable before `open` and after `close`."""
     store = make()
     if store.path is None:
         return
@@ -294,6 +302,7 @@ async def reading_a_place_needs_an_open_store(make: MakeStore) -> None:
         for read in (
             lambda: store.read(1, [1]),
             lambda: store.scan(1, 0, KEY_MAX, 1),
+            lambda: store.measure(1, 0, KEY_MAX, 1),
             lambda: list(store.load()),
         ):
             try:
@@ -364,6 +373,175 @@ async def a_place_belongs_to_one_store(make: MakeStore) -> None:
         assert list(store.load()) == [(1, 1, b"a")]
 
 
+async def log_rows_are_read_and_never_loaded(make: MakeStore) -> None:
+    """`read` and `scan` give log rows as any row; `load` gives the hot rows and nothing else."""
+    first, last = _log_key(0, 0), LOG_KEY_MAX
+    async with _opened(make) as store:
+        await _put(store, [(2, last, b"d"), (1, 7, b"a"), (1, first, b"b"), (1, KEY_MAX, b"c")])
+        assert store.read(1, [last, first, KEY_MAX, 7]) == [None, b"b", b"c", b"a"]
+        assert store.read(2, [last, first]) == [b"d", None]
+        assert store.scan(1, first, last, 9) == [(first, b"b")]
+        assert store.scan(1, 0, KEY_MAX, 9) == [(7, b"a"), (KEY_MAX, b"c")]
+        assert list(store.load()) == [(1, 7, b"a"), (1, KEY_MAX, b"c")]
+
+
+async def one_batch_changes_hot_rows_and_log_rows(make: MakeStore) -> None:
+    """Puts, deletes and ranges of both kinds take effect together, and again without harm."""
+    keys = [_log_key(0, number) for number in range(6)]
+    async with _opened(make) as store:
+        await _put(store, [(1, key, b"old") for key in (1, 2, 3, *keys[:4])])
+        batch = _batch((1, 2, None), (1, keys[0], b"before"))
+        batch.trim(1, Trim(keys[0], keys[1]))
+        batch.add(1, [Mutation(keys[1], b"after"), Mutation(keys[3], None)])
+        batch.add(1, [Mutation(keys[5], b"new", None, True), Mutation(3, b"hot")])
+        left = [(keys[1], b"after"), (keys[2], b"old"), (keys[5], b"new")]
+        for _ in range(2):
+            assert await append(store, batch) is None
+            assert store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 99) == left
+            assert list(store.load()) == [(1, 1, b"old"), (1, 3, b"hot")]
+
+
+async def a_range_takes_rows_of_its_kind_only(make: MakeStore) -> None:
+    """Everything of one kind goes, of one component; the other kind and the others stay."""
+    rows = [(component, key, b"x") for component in (1, 2) for key in (0, KEY_MAX)]
+    logs = [(component, key, b"y") for component in (1, 2) for key in (LOG_KEY_FIRST, LOG_KEY_MAX)]
+    hot, log = Batch(), Batch()
+    hot.trim(1, Trim(0, KEY_MAX))
+    log.trim(1, Trim(LOG_KEY_FIRST, LOG_KEY_MAX))
+    async with _opened(make) as store:
+        await _put(store, [*rows, *logs])
+        assert await append(store, hot) is None
+        assert list(store.load()) == rows[2:]
+        assert len(store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9)) == 2
+        await _put(store, rows)
+        assert await append(store, log) is None
+        assert store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9) == []
+        assert len(store.scan(2, LOG_KEY_FIRST, LOG_KEY_MAX, 9)) == 2
+        assert list(store.load()) == rows
+
+
+async def logs_agree_with_a_sorted_map(make: MakeStore) -> None:
+    """Several logs of a component, put in turns, in order and not, trimmed at the front and within:
+    scans and measures give what a sorted map would.
+    """
+    chance = random.Random(5)  # noqa: S311
+    model: dict[int, bytes] = {}
+    next_number = [1] * 4
+    async with _opened(make) as store:
+        for step in range(150):
+            batch = Batch()
+            for _ in range(chance.randrange(6)):
+                log = chance.randrange(4)
+                next_number[log] += chance.choice((1, 3, 125))
+                number = next_number[log] if chance.random() < 0.8 else chance.randrange(500)
+                value = None if chance.random() < 0.1 else b"%d" % step * chance.randrange(30)
+                batch.add(1, (Mutation(_log_key(log, number), value),))
+                model.pop(_log_key(log, number), None)
+                if value is not None:
+                    model[_log_key(log, number)] = value
+            first, last = _some_range(chance, next_number)
+            if chance.random() < 0.5:
+                batch.trim(1, Trim(first, last))
+                model = {key: value for key, value in model.items() if not first <= key <= last}
+            assert await append(store, batch) is None
+            _check_against(store, model, *_some_range(chance, next_number), chance)
+        assert list(store.load()) == []
+
+
+def _log_key(log: int, number: int) -> int:
+    return LOG_KEY_FIRST | log << LOG_SHIFT | number
+
+
+def _some_range(chance: random.Random, next_number: list[int]) -> tuple[int, int]:
+    """Mostly the front of one log; some within it, some over several."""
+    log = chance.randrange(4)
+    last = chance.randrange(next_number[log] + 2)
+    first = 0 if chance.random() < 0.7 else chance.randrange(last + 1)
+    if chance.random() < 0.1:
+        return _log_key(max(0, log - 1), first), _log_key(log, last)
+    return _log_key(log, first), _log_key(log, last)
+
+
+def _check_against(
+    store: Store, model: dict[int, bytes], first: int, last: int, chance: random.Random
+) -> None:
+    limit = chance.choice((1, 3, 1_000))
+    bytes_max = chance.choice((1, 20, 1_000))
+    rows = sorted((key, value) for key, value in model.items() if first <= key <= last)[:limit]
+    assert store.scan(1, first, last, limit) == rows
+    assert store.measure(1, first, last, limit) == [(key, len(value)) for key, value in rows]
+    assert store.scan(1, first, last, limit, bytes_max) == _up_to(bytes_max, rows)
+    keys = [key for key, _ in rows[:3]]
+    assert store.read(1, [*keys, last + 1]) == [*(model[key] for key in keys), model.get(last + 1)]
+
+
+def _up_to(bytes_max: int, rows: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    for count in range(1, len(rows)):
+        if sum(len(value) for _, value in rows[:count]) >= bytes_max:
+            return rows[:count]
+    return rows
+
+
+async def a_scan_ends_with_the_row_that_reaches_its_bytes(make: MakeStore) -> None:
+    """For rows of both kinds; one row is given however small the bound, and `limit` holds too."""
+    async with _opened(make) as store:
+        for base in (0, LOG_KEY_FIRST):
+            rows = [(base + number, b"%010d" % number) for number in range(10)]
+            await _put(store, [(1, key, value) for key, value in rows])
+            last = base + 99
+            assert store.scan(1, base, last, 99, 1) == rows[:1]
+            assert store.scan(1, base, last, 99, 10) == rows[:1]
+            assert store.scan(1, base, last, 99, 11) == rows[:2]
+            assert store.scan(1, base + 3, last, 99, 40) == rows[3:7]
+            assert store.scan(1, base, last, 2, 40) == rows[:2]
+            assert store.scan(1, base, last, 99, 1_000) == rows
+            assert store.scan(1, base + 10, last, 99, 1) == []
+
+
+async def measures_tell_the_bytes_of_values(make: MakeStore) -> None:
+    """Of any size, for rows of both kinds, also after a row was put again with another size."""
+    sizes = (0, 1, 300, 2_100, 8_200, 65_534, 65_535, 65_536, LARGE_VALUE_BYTES)
+    async with _opened(make) as store:
+        for base in (0, LOG_KEY_FIRST):
+            await _put(store, [(1, base + at, bytes(size)) for at, size in enumerate(sizes)])
+            measured = list(enumerate(sizes, start=base))
+            assert store.measure(1, base, base + 99, 99) == measured
+            assert store.measure(1, base + 2, base + 99, 3) == measured[2:5]
+            assert store.measure(1, base + 1, base + 2, 9) == measured[1:3]
+            await _put(store, [(1, base + 8, b"small"), (1, base + 1, bytes(70_000))])
+            assert store.measure(1, base + 8, base + 9, 9) == [(base + 8, 5)]
+            assert store.measure(1, base + 1, base + 1, 9) == [(base + 1, 70_000)]
+
+
+async def values_of_log_rows_may_be_huge(make: MakeStore) -> None:
+    """A row of 10 MiB among small ones, in one batch."""
+    huge = bytes(range(256)) * (HUGE_VALUE_BYTES // 256)
+    rows = [(_log_key(0, 1), b""), (_log_key(0, 2), huge), (_log_key(0, 3), b"\x00")]
+    async with _opened(make) as store:
+        await _put(store, [(1, key, value) for key, value in rows])
+        assert store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9) == rows
+        assert store.read(1, [_log_key(0, 2)]) == [huge]
+        assert store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9, 1) == rows[:2]
+
+
+async def log_rows_outlive_the_object(make: MakeStore) -> None:
+    """Log rows of a store with a path are there after close and open, and go on."""
+    rows = [(_log_key(log, number), b"%d" % number) for log in (0, 3) for number in range(1, 90, 7)]
+    async with _opened(make) as store:
+        if store.path is None:
+            return
+        for key, value in rows:
+            await _put(store, [(1, key, value), (1, 1, value)])
+    async with _opened(make) as store:
+        assert list(store.load()) == [(1, 1, rows[-1][1])]
+        assert store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 99) == rows
+        await _put(store, [(1, rows[0][0], None), (1, rows[-1][0] + 1, b"new")])
+        await store.recover()
+        await _put(store, [(1, rows[-1][0] + 2, b"newer")])
+        left = [*rows[1:], (rows[-1][0] + 1, b"new"), (rows[-1][0] + 2, b"newer")]
+        assert store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 99) == left
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     a_new_store_is_empty,
     what_was_appended_is_seen,
@@ -385,6 +563,14 @@ CHECKS: Final[tuple[Check, ...]] = (
     a_load_that_its_reader_breaks_off_harms_nothing,
     a_scan_and_a_range_may_be_far_apart,
     rows_outlive_the_object,
+    log_rows_are_read_and_never_loaded,
+    one_batch_changes_hot_rows_and_log_rows,
+    a_range_takes_rows_of_its_kind_only,
+    logs_agree_with_a_sorted_map,
+    a_scan_ends_with_the_row_that_reaches_its_bytes,
+    measures_tell_the_bytes_of_values,
+    values_of_log_rows_may_be_huge,
+    log_rows_outlive_the_object,
     close_waits_for_the_append_in_flight,
     a_place_belongs_to_one_store,
 )

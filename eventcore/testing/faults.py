@@ -39,7 +39,7 @@ class FaultyStore:
         self.recoveries_failing = 0
         """The next so many calls of `recover` raise StoreUnavailable."""
         self.reads_failing = 0
-        """The next so many calls of `read`, `scan` and `load` raise StoreUnavailable."""
+        """The next so many calls of `read`, `scan`, `measure` and `load` raise StoreUnavailable."""
         self.load_fails_after: int | None = None
         """The next `load` gives so many rows, then raises StoreUnavailable."""
         self._is_failed = False
@@ -131,11 +131,23 @@ class FaultyStore:
         return self.inner.read(component, keys)
 
     def scan(
-        self, component: int, first_key: int, last_key: int, limit: int
+        self,
+        component: int,
+        first_key: int,
+        last_key: int,
+        limit: int,
+        bytes_max: int | None = None,
     ) -> list[tuple[int, bytes]]:
         """As the inner store's, or fails, as told."""
         self._check_read("scan")
-        return self.inner.scan(component, first_key, last_key, limit)
+        return self.inner.scan(component, first_key, last_key, limit, bytes_max)
+
+    def measure(
+        self, component: int, first_key: int, last_key: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """As the inner store's, or fails, as told."""
+        self._check_read("measure")
+        return self.inner.measure(component, first_key, last_key, limit)
 
     async def close(self) -> None:
         """Closes the inner store; gives all answers kept back first."""

@@ -10,7 +10,7 @@ import pytest
 
 import eventcore
 from eventcore.errors import StoreCorrupt, StoreError, StoreUnavailable
-from eventcore.outcome import Mutation
+from eventcore.outcome import LOG_KEY_FIRST, Mutation
 from eventcore.runtime.broker import Broker
 from eventcore.stores.base import Batch, Store
 from eventcore.stores.memory import MemoryStore
@@ -20,7 +20,8 @@ from eventcore.stores.sqlite import InlineSqliteStore, WriterSqliteStore
 from eventcore.testing import FaultyStore
 from eventcore.testing.conformance import append
 
-KEY_MAX = (1 << 63) - 1
+KEY_MAX = LOG_KEY_FIRST - 1
+LOG_KEY_MAX = (1 << 63) - 1
 ROWS = 5_000
 FILES: dict[str, Callable[[str], Store]] = {
     "inline": InlineSqliteStore,
@@ -44,6 +45,7 @@ async def faulty(*keys: int) -> FaultyStore:
 READS: dict[str, Callable[[Store], object]] = {
     "read": lambda store: store.read(1, [1]),
     "scan": lambda store: store.scan(1, 0, KEY_MAX, 9),
+    "measure": lambda store: store.measure(1, 0, KEY_MAX, 9),
     "load": lambda store: list(store.load()),
 }
 

@@ -95,9 +95,19 @@ class PendingStore:
         return self.rows.read(component, keys)
 
     def scan(
-        self, component: int, first_key: int, last_key: int, limit: int
+        self,
+        component: int,
+        first_key: int,
+        last_key: int,
+        limit: int,
+        bytes_max: int | None = None,
     ) -> list[tuple[int, bytes]]:
-        return self.rows.scan(component, first_key, last_key, limit)
+        return self.rows.scan(component, first_key, last_key, limit, bytes_max)
+
+    def measure(
+        self, component: int, first_key: int, last_key: int, limit: int
+    ) -> list[tuple[int, int]]:
+        return self.rows.measure(component, first_key, last_key, limit)
 
     async def close(self) -> None:
         await self.rows.close()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from eventcore.outcome import Mutation, Trim
+import random
+
+import pytest
+
+from eventcore.outcome import LOG_KEY_FIRST, Mutation, Trim
 from eventcore.stores.base import Batch
 
 
@@ -70,3 +74,42 @@ def test_get_knows_puts_deletes_ranges_and_nothing_else() -> None:
     assert batch.get((1, 15)) == b"b"
     assert batch.get((1, 3)) is Batch.ABSENT
     assert batch.get((2, 10)) is Batch.ABSENT
+
+
+def test_value_bytes_are_those_of_the_values_whatever_comes_and_goes() -> None:
+    chance = random.Random(11)
+    batch = Batch()
+    for step in range(3_000):
+        component, key = chance.randrange(3), chance.randrange(40)
+        if chance.random() < 0.05:
+            batch.trim(component, Trim(key, key + chance.randrange(20)))
+            if chance.random() < 0.5:
+                batch.trim(component, Trim(key + 20, key + 22))
+        elif chance.random() < 0.4:
+            batch.add(component, (delete(key),))
+        else:
+            is_new = (component, key) not in batch.rows and chance.random() < 0.5
+            batch.add(component, (put(key, bytes(step % 50), is_new=is_new),))
+        assert batch.value_bytes == sum(len(value or b"") for value in batch.rows.values())
+        assert batch.fresh <= batch.rows.keys()
+
+
+def test_trims_that_follow_each_other_see_what_came_between_them() -> None:
+    batch = Batch()
+    batch.add(1, [put(key) for key in range(10)])
+    batch.trim(1, Trim(0, 3))
+    batch.trim(1, Trim(2, 5))
+    batch.add(1, (put(2, b"after"), put(7, b"again")))
+    batch.trim(2, Trim(0, 9))
+    batch.trim(1, Trim(6, 7))
+    assert batch.rows == {(1, 2): b"after", (1, 8): b"x", (1, 9): b"x"}
+    assert batch.ranges == [(1, 0, 3), (1, 2, 5), (2, 0, 9), (1, 6, 7)]
+
+
+def test_range_may_not_span_hot_rows_and_log_rows() -> None:
+    batch = Batch()
+    batch.trim(1, Trim(0, LOG_KEY_FIRST - 1))
+    batch.trim(1, Trim(LOG_KEY_FIRST, (1 << 63) - 1))
+    with pytest.raises(AssertionError, match="spans hot rows and log rows"):
+        batch.trim(1, Trim(LOG_KEY_FIRST - 1, LOG_KEY_FIRST))
+    assert len(batch) == 2

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
-from eventcore.outcome import Mutation, Trim
+from eventcore.outcome import LOG_KEY_FIRST, Mutation, Trim
 from eventcore.stores.base import Batch
 from eventcore.stores.memory import PAGE_SHIFT, MemoryStore
 
 PAGE_ROWS = 1 << PAGE_SHIFT
+LAST = LOG_KEY_FIRST - 1
 
 
 def opened() -> MemoryStore:
@@ -59,10 +60,10 @@ def test_a_range_deletion_and_a_scan_touch_only_the_pages_they_cover() -> None:
     assert pages.taken == [9, 10]
     pages.taken.clear()
     first = 10 * PAGE_ROWS - 6
-    assert store.scan(1, first, 1 << 62, 2) == [(first, b"x"), (first + 12, b"x")]
+    assert store.scan(1, first, LAST, 2) == [(first, b"x"), (first + 12, b"x")]
     assert pages.taken == [9, 10]
     pages.taken.clear()
-    assert len(store.scan(1, 0, 1 << 62, PAGE_ROWS)) == PAGE_ROWS
+    assert len(store.scan(1, 0, LAST, PAGE_ROWS)) == PAGE_ROWS
     assert pages.taken == [0]
 
 
@@ -74,12 +75,12 @@ def test_no_page_is_kept_empty_however_its_rows_go() -> None:
         store.append(batch, lambda error: None)
         assert store._components[1].order == [number // PAGE_ROWS]
     trim = Batch()
-    trim.trim(1, Trim(0, 1 << 62))
-    trim.trim(1, Trim(0, 1 << 62))
+    trim.trim(1, Trim(0, LAST))
+    trim.trim(1, Trim(0, LAST))
     store.append(trim, lambda error: None)
     assert not store._components[1].order
     assert not store._components[1].pages
-    assert store.scan(1, 0, 1 << 62, 1) == []
+    assert store.scan(1, 0, LAST, 1) == []
     assert list(store.load()) == []
 
 

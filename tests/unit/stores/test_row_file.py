@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from eventcore.errors import StoreCorrupt, StoreUnavailable
+from eventcore.outcome import LOG_KEY_FIRST
+from eventcore.stores.log_table import LAST_ID, MEASURE_LOG, SIZE_MAX
 from eventcore.stores.row_file import RowFile, store_error
 from eventcore.stores.schema import MIGRATIONS
+
+LOG_KEY_MAX = (1 << 63) - 1
 
 
 @pytest.fixture
@@ -20,8 +24,9 @@ def path(tmp_path: Path) -> str:
     name = str(tmp_path / "rows.db")
     with closing(sqlite3.connect(name)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        for statement in MIGRATIONS[0]:
-            connection.execute(statement)
+        for migration in MIGRATIONS:
+            for statement in migration:
+                connection.execute(statement)
         connection.commit()
     return name
 
@@ -39,6 +44,74 @@ def test_commit_that_fails_half_way_leaves_nothing_behind(file: RowFile) -> None
         file.commit(broken, [(1, 0, 5)])
     file.commit({(1, 3): b"c"}, [])
     assert list(file.load()) == [(1, 1, b"a"), (1, 3, b"c")]
+
+
+def contents(file: RowFile) -> tuple[list[tuple[int, int, bytes]], list[tuple[int, bytes]]]:
+    return list(file.load()), file.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 1_000)
+
+
+@pytest.mark.parametrize("where", ["hot", "log"])
+def test_commit_that_fails_half_way_changes_neither_table(file: RowFile, where: str) -> None:
+    file.commit({(1, key): b"a" for key in (1, 2, LOG_KEY_FIRST, LOG_KEY_FIRST + 1)}, [])
+    before = contents(file)
+    bad_key = -(1 << 80) if where == "hot" else 1 << 80
+    broken: dict[tuple[int, int], bytes | None] = {
+        (1, 3): b"b",
+        (1, LOG_KEY_FIRST + 2): b"b",
+        (1, bad_key): b"",
+    }
+    with pytest.raises(OverflowError):
+        file.commit(broken, [(1, 0, 1), (1, LOG_KEY_FIRST, LOG_KEY_FIRST)])
+    assert contents(file) == before
+    file.commit({(1, LOG_KEY_FIRST + 9): b"c"}, [])
+    assert contents(file)[1] == [*before[1], (LOG_KEY_FIRST + 9, b"c")]
+
+
+def test_size_in_the_id_is_what_sql_says(file: RowFile) -> None:
+    assert SIZE_MAX == 65_535
+    assert "65535" in MEASURE_LOG
+    plan = file._connection.execute(f"EXPLAIN QUERY PLAN {LAST_ID}").fetchall()
+    assert "SCAN log_rows" in plan[0][3] and len(plan) == 1, "from the end of the table, no sorting"
+
+
+def test_ids_go_on_behind_the_highest_after_a_new_start(path: str) -> None:
+    for number in range(3):
+        with closing(RowFile(path)) as file:
+            file.commit({(1, LOG_KEY_FIRST + 9 - number): b"abc"}, [])
+            ids = [row[0] for row in file._connection.execute("SELECT id FROM log_rows")]
+            assert sorted(ids) == [n << 16 | 3 for n in range(1, number + 2)]
+
+
+def test_values_behind_the_bound_and_values_measured_are_not_read(path: str) -> None:
+    values = {LOG_KEY_FIRST + at: bytes([at + 1]) * 40_000 for at in range(4)}
+    with closing(RowFile(path)) as file:
+        file.commit({(1, key): value for key, value in values.items()}, [])
+    damaged = bytearray(Path(path).read_bytes())
+    inside = bytes([3]) * 100
+    page = next(at for at in range(0, len(damaged), 4096) if damaged[at + 4 : at + 104] == inside)
+    damaged[page : page + 4] = b"\xff" * 4  # of an overflow page: which one comes next
+    Path(path).write_bytes(damaged)
+    keys = list(values)
+    with closing(RowFile(path, mode="ro")) as file:
+        measured = file.measure(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9)
+        assert measured == [(key, 40_000) for key in keys]
+        rows = file.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9, 80_000)
+        assert rows == [(key, values[key]) for key in keys[:2]]
+        assert file.read(1, [keys[3]]) == [values[keys[3]]]
+        with pytest.raises(StoreCorrupt):
+            file.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9, 80_001)
+        with pytest.raises(StoreCorrupt):
+            file.read(1, [keys[2]])
+        assert file.measure(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9) == measured
+
+
+def test_range_may_not_span_hot_rows_and_log_rows(file: RowFile) -> None:
+    for read in (file.scan, file.measure):
+        with pytest.raises(AssertionError, match="spans hot rows and log rows"):
+            read(1, LOG_KEY_FIRST - 1, LOG_KEY_FIRST, 9)
+    with pytest.raises(AssertionError, match="spans hot rows and log rows"):
+        file.commit({(1, 1): b"a"}, [(1, 0, LOG_KEY_MAX)])
+    assert list(file.load()) == []
 
 
 def test_reader_sees_each_commit_and_cannot_write(path: str, file: RowFile) -> None:
