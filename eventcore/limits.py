@@ -138,8 +138,10 @@ BLOCK_BYTES_MAX: Final = 256 * 1024
 """Data and partition keys of a block of a stream's log; a larger record is a block alone."""
 TIME_MARKS_MAX: Final = 128
 """Points of a shard's log whose time is remembered; trimming goes from one to the next."""
-TRIM_SLICE_BYTES: Final = 4 * 1024 * 1024
-"""Records that one step of trimming takes out of the store."""
+TRIM_SLICE_BYTES: Final = 2 * 1024 * 1024
+"""Of records that one step of trimming takes out of the store, at their mean size."""
+TRIM_SLICE_RECORDS: Final = 10_000
+"""The same in records, which are as many rows at the most."""
 TRIM_PAUSE_MS: Final = 20
 """Between two steps of trimming a stream."""
 TAIL_CACHE_BYTES_DEFAULT: Final = 64 * 1024 * 1024
@@ -166,7 +168,8 @@ OUTBOX_ERROR_CHARACTERS_MAX: Final = 256
 """Characters of the latest error kept of a delivery."""
 OUTBOX_DELIVERIES_MAX: Final = 100_000
 """Undelivered rows of one outbox beyond which the oldest goes to its dead-letter queue."""
-HTTP_BODY_BYTES_MAX: Final = 12 * 1024 * 1024
+HTTP_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
+"""A PutRecords of 10 MiB is 14 in base64."""
 HTTP_HEADER_BYTES_MAX: Final = 64 * 1024
 HTTP_HEADERS_MAX: Final = 128
 """Header lines of one request."""

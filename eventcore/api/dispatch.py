@@ -1,19 +1,21 @@
 """From an HTTP request to an operation and its answer: the one entry of the AWS API.
 
     POST, X-Amz-Target: AmazonSQS.SendMessage    AWS JSON; the part before the dot names the service
+    the same, with Content-Type: ...-cbor-1.1    AWS CBOR, for the services that speak it
     GET ?Action=..., or POST of a form           AWS Query; Version names the service, Action the
                                                  operation
 
 Rules of this file:
 
-- A request with X-Amz-Target is AWS JSON, whatever else it has. A Query request without a Version
+- A request with X-Amz-Target is AWS JSON or, by its content type, AWS CBOR, whatever else it has. A
+  request in CBOR is answered in CBOR, errors included. A Query request without a Version
   is of the service that its credential's scope names, else of the first that has the Action.
 - Never raises and never waits. Every request is answered exactly once: by its handler, by an error
   that its handler raised, or, for a bug, with 500 InternalFailure while the traceback goes to
   `on_bug`.
 - Refused before the engine is asked: unknown targets (400, 404), other methods than the protocol's
-  (404), operations that AWS has and we lack (501), bodies that are no JSON or have a member of a
-  wrong type (400 SerializationException), parameters that are not the operation's (400
+  (404), operations that AWS has and we lack (501), bodies that are no JSON or CBOR or have a member
+  of a wrong type (400 SerializationException), parameters that are not the operation's (400
   MalformedInput and others of `eventcore.wire.aws_query`).
   An engine that is not ready answers 503.
 """
@@ -26,6 +28,9 @@ from typing import Any, Final, final
 import msgspec
 
 from eventcore.api.events import EVENTS
+from eventcore.api.kinesis import KINESIS
+from eventcore.api.kinesis_cbor import KINESIS_CBOR
+from eventcore.api.leases import LEASES
 from eventcore.api.operation import Call, Operation, Service
 from eventcore.api.sqs import SQS
 from eventcore.api.sqs_query import SQS_QUERY
@@ -34,16 +39,22 @@ from eventcore.errors import EventcoreError
 from eventcore.ids import format_uuid
 from eventcore.runtime.engine import Engine
 from eventcore.runtime.telemetry import REQUEST_FAILED_BY_A_BUG, logger_of
-from eventcore.wire import aws_json, aws_query, aws_query_xml
+from eventcore.wire import aws_json, aws_query, aws_query_xml, cbor
 from eventcore.wire.aws_query import Form, excerpt
 from eventcore.wire.credential import ANONYMOUS, Caller, Callers
 from eventcore.wire.fault import Fault, internal_failure, unknown_operation
 from eventcore.wire.http import Exchange, HttpRequest
 
-__all__ = ["QUERY_SERVICES", "SERVICES", "Dispatcher", "OnBug"]
+__all__ = ["AWS_SERVICES", "CBOR_SERVICES", "QUERY_SERVICES", "SERVICES", "Dispatcher", "OnBug"]
 
-SERVICES: Final = (SQS, EVENTS)
-"""The services that speak AWS JSON."""
+AWS_SERVICES: Final = (SQS, EVENTS, KINESIS)
+"""The services of AWS that speak AWS JSON."""
+
+SERVICES: Final = (*AWS_SERVICES, LEASES)
+"""The services that speak AWS JSON, our own one of consumer groups included."""
+
+CBOR_SERVICES: Final = (KINESIS_CBOR,)
+"""The services that speak AWS CBOR."""
 
 QUERY_SERVICES: Final = (*SQS_QUERY, STS)
 """The services that speak AWS Query, each in every version, the newest first."""
@@ -61,6 +72,9 @@ _FRONT: Final = Service(
     errors={},
 )
 """Answers what names no service."""
+
+
+_CBOR_FRONT: Final = _FRONT.in_cbor(frozenset())
 
 
 def _write_query_fault(service: Service, fault: Fault, request_id: str) -> tuple[bytes, bytes]:
@@ -89,16 +103,15 @@ class Dispatcher:
         on_bug: OnBug | None = None,
         services: Iterable[Service] = SERVICES,
         query_services: Sequence[Service] = QUERY_SERVICES,
+        cbor_services: Iterable[Service] = CBOR_SERVICES,
     ) -> None:
         self._engine = engine
         self._on_bug = on_bug or _log_bug
         self._callers = Callers()
         self._services = {service.target_prefix: service for service in services}
-        self._targets: dict[bytes | None, tuple[Service, Operation[Any]]] = {
-            f"{service.target_prefix}.{name}".encode(): (service, operation)
-            for service in self._services.values()
-            for name, operation in service.operations.items()
-        }
+        self._targets = _targets(self._services)
+        self._cbor_services = {service.target_prefix: service for service in cbor_services}
+        self._cbor_targets = _targets(self._cbor_services)
         self._query_services = query_services
         # A random prefix and a counter: unique, at a tenth of the cost of a random id each.
         self._id_prefix = format_uuid(engine.ids.unique_id())[:24].encode()
@@ -204,7 +217,7 @@ class Dispatcher:
                 return service
         return _QUERY_FRONT
 
-    # What names no operation of ours
+    # AWS CBOR, and what names no operation of ours
 
     def _serve_other(self, request: HttpRequest, exchange: Exchange) -> None:
         headers = request.headers
@@ -215,8 +228,23 @@ class Dispatcher:
         prefix, _, name = (target or b"").decode("latin-1").rpartition(".")
         service = self._services.get(prefix, _FRONT)
         caller = self._callers.read(headers.get(b"authorization"))
+        if cbor.is_cbor(headers.get(b"content-type")):
+            found = self._cbor_targets.get(target)
+            if found is not None and request.method == b"POST":
+                self._run(self._call(found[0], caller, request, exchange), found[1], request.body)
+                return
+            service = self._cbor_services.get(prefix) or self._services.get(prefix, _CBOR_FRONT)
         call = self._call(service, caller, request, exchange)
         self._refuse_at_once(call, _unserved(service, name, request))
+
+
+def _targets(services: dict[str, Service]) -> dict[bytes | None, tuple[Service, Operation[Any]]]:
+    """All operations by the X-Amz-Target that names them."""
+    return {
+        f"{prefix}.{name}".encode(): (service, operation)
+        for prefix, service in services.items()
+        for name, operation in service.operations.items()
+    }
 
 
 def _is_query(request: HttpRequest) -> bool:
@@ -230,7 +258,7 @@ def _unserved(service: Service, name: str, request: HttpRequest) -> Fault:
     target = request.headers.get(b"x-amz-target")
     if target is None:
         return unknown_operation("The request names no operation: X-Amz-Target is missing.", 404)
-    if service is _FRONT:
+    if service is _FRONT or service is _CBOR_FRONT:
         return unknown_operation(f"{target.decode('latin-1')!r} names no service served here.")
     if name in service.missing_operations:
         return not_implemented(service, name)

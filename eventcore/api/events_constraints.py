@@ -16,6 +16,7 @@ from collections.abc import Collection, Sequence
 from typing import Final, TypeVar
 
 from eventcore import limits
+from eventcore.api.constraints import broken_member, validation_errors
 from eventcore.arn import parse_arn
 from eventcore.errors import InvalidParameter
 from eventcore.wire.fault import Fault
@@ -63,11 +64,7 @@ def unsupported(detail: str) -> Fault:
 
 def constraint_failed(name: str, value: object, reason: str) -> Fault:
     """ValidationException in the form in which AWS reports a broken constraint of the model."""
-    shown = "null" if value is None else f"'{value}'"
-    return validation(
-        f"1 validation error detected: Value {shown} at '{name}' failed to satisfy constraint: "
-        f"{reason}"
-    )
+    return validation_errors([broken_member(name, None if value is None else str(value), reason)])
 
 
 def required(name: str, value: T | None) -> T:

@@ -23,25 +23,31 @@ How to add a service (`eventcore/api/<service>.py`):
         missing_operations=frozenset({"CreateArchive", ...}),
     )
 
-Handlers read request structs and answer in JSON, whatever the protocol. A service that also speaks
-AWS Query has a second `Service` value for it, with the same handlers: there `Operation.decode`
-reads the parameters into the same struct, and `Service.write_answer` makes XML of the JSON.
+Handlers read request structs, whatever the protocol. A service has one `Service` value for each
+protocol, with the same handlers:
 
-Nothing here is specific to a service or a protocol.
+- AWS Query: `Operation.decode` reads the parameters into the same struct, the handlers answer in
+  JSON, and `Service.write_answer` makes XML of it.
+- AWS CBOR: `SERVICE.in_cbor(timestamps)` is the same service; its handlers must answer with what
+  `call.encode` makes of structs and plain values, or with no bytes at all.
+
+Nothing here is specific to a service.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar, final
 
-from eventcore.codec import json_decoder
+from eventcore.codec import encode_json, json_decoder
 from eventcore.errors import BrokerClosed, EventcoreError, StoreError
 from eventcore.runtime.engine import Engine
-from eventcore.wire import aws_json
+from eventcore.wire import aws_json, cbor
+from eventcore.wire.cbor_encoder import CborEncoder
 from eventcore.wire.credential import Caller
 from eventcore.wire.fault import Fault, internal_failure, service_unavailable
-from eventcore.wire.http import Exchange, HttpRequest
+from eventcore.wire.http import Exchange, HttpRequest, ResponseStream
 
 __all__ = ["Call", "ErrorMap", "Handler", "Operation", "Service", "Waiting", "to_fault"]
 
@@ -76,7 +82,7 @@ class Operation(Generic[T]):
     """One operation of a service: its name, its request's decoder, its handler.
 
     `decode` makes the request struct of what the protocol has of a request: of the raw body for
-    AWS JSON, where it is made from the struct, of the parameters for AWS Query.
+    AWS JSON, where it is made from the struct, and for AWS CBOR, of the parameters for AWS Query.
     """
 
     __slots__ = ("decode", "handle", "name", "request_type")
@@ -100,7 +106,8 @@ class Service:
 
     `missing_operations` are those of AWS's model that we lack; they are answered as not
     implemented, not as unknown. `namespace` (with its "#") goes before error codes in `__type`;
-    empty where AWS sends bare codes. In AWS Query it is the one of the XML.
+    empty where AWS sends bare codes. In AWS Query it is the one of the XML. `encode` writes answers
+    (`Call.encode`). `has_extended_id` sends `x-amz-id-2` as well, which some services do.
 
     Three are for AWS Query only: `version`, by which its requests name the service; `write_answer`,
     without which the handlers' answers leave as they are; `admit`, which looks at a request's path
@@ -110,7 +117,9 @@ class Service:
     __slots__ = (
         "admit",
         "content_type",
+        "encode",
         "errors",
+        "has_extended_id",
         "head",
         "is_query_compatible",
         "missing_operations",
@@ -138,6 +147,8 @@ class Service:
         write_answer: AnswerWriter | None = None,
         version: str = "",
         admit: Admission | None = None,
+        encode: Callable[[Any], bytes] = encode_json,
+        has_extended_id: bool = False,
     ) -> None:
         self.name = name
         self.target_prefix = target_prefix
@@ -151,13 +162,48 @@ class Service:
         self.write_answer = write_answer
         self.version = version
         self.admit = admit
-        self.head = b"content-type: " + content_type + b"\r\nx-amzn-requestid: "
+        self.encode = encode
+        self.has_extended_id = has_extended_id
+        self.head = _head(content_type)
+
+    def in_cbor(self, timestamps: frozenset[str]) -> Service:
+        """The same service over AWS CBOR 1.1. `timestamps` are the members of its answers that are
+        timestamps in AWS's model.
+        """
+        return Service(
+            name=self.name,
+            target_prefix=self.target_prefix,
+            content_type=cbor.CBOR_1_1,
+            operations=[
+                Operation(
+                    operation.name,
+                    operation.request_type,
+                    operation.handle,
+                    cbor.cbor_decoder(operation.request_type),
+                )
+                for operation in self.operations.values()
+            ],
+            errors=self.errors,
+            missing_operations=self.missing_operations,
+            write_fault=_write_cbor_fault,
+            encode=CborEncoder(timestamps).encode,
+            has_extended_id=self.has_extended_id,
+        )
+
+
+def _head(content_type: bytes) -> bytes:
+    """The header lines of an answer, up to the request's id."""
+    return b"content-type: " + content_type + b"\r\nx-amzn-requestid: "
 
 
 def _write_json_fault(service: Service, fault: Fault, request_id: str) -> tuple[bytes, bytes]:
     return aws_json.write_fault(
         fault, service.namespace, is_query_compatible=service.is_query_compatible
     )
+
+
+def _write_cbor_fault(service: Service, fault: Fault, request_id: str) -> tuple[bytes, bytes]:
+    return b"", cbor.write_fault(fault)
 
 
 def to_fault(errors: ErrorMap, error: EventcoreError) -> Fault | None:
@@ -231,8 +277,27 @@ class Call:
     def base_url(self) -> str:
         """Where the caller reached us (`http://host:port`): URLs given out begin with it."""
         headers = self.request.headers
-        scheme = "https" if headers.get(b"x-forwarded-proto") == b"https" else "http"
+        is_secure = self.request.is_secure or headers.get(b"x-forwarded-proto") == b"https"
+        scheme = "https" if is_secure else "http"
         return f"{scheme}://{headers.get(b'host', b'localhost').decode('latin-1')}"
+
+    def encode(self, answer: Any) -> bytes:
+        """A struct or plain value as the call's protocol has it: JSON or CBOR. Timestamps are
+        seconds.
+        """
+        return self.service.encode(answer)
+
+    def stream_head(self, content_type: bytes) -> bytes:
+        """The header lines of an answer that is streamed, and has a content type of its own."""
+        return self._head(_head(content_type))
+
+    def _head(self, start: bytes) -> bytes:
+        """The header lines: of the service, or of a content type, and those of the request."""
+        if self.service.has_extended_id:
+            # As long as AWS's, 72 bytes in base64, and as unique as the request's id.
+            extended = b64encode(self.request_id * 2)
+            return b"%b%b\r\nx-amz-id-2: %b\r\n" % (start, self.request_id, extended)
+        return start + self.request_id + b"\r\n"
 
     def answer(self, body: bytes) -> None:
         """Closes the request: the body leaves, with status 200, when what it tells is durable."""
@@ -270,6 +335,14 @@ class Call:
         if not self.is_answered:
             self._exchange.on_disconnect = waiting.cancel
 
+    def stream(self, content_type: bytes) -> ResponseStream:
+        """Begins an answer that is sent in parts, with status 200; what it tells must be durable. A
+        client that hangs up cancels what the call waits for, up to the stream's end.
+        """
+        assert not self.is_answered
+        self.is_answered = True
+        return self._exchange.stream(200, self.stream_head(content_type))
+
     # As the host's reply
 
     def commit(self, payload: bytes | Fault) -> None:
@@ -287,7 +360,10 @@ class Call:
                 return
             payload = written
         self.is_answered = True
-        self._exchange.reply(200, service.head + self.request_id + b"\r\n", payload)
+        head = service.head + self.request_id + b"\r\n"  # not called, for the sake of its cost
+        if service.has_extended_id:
+            head = self._head(service.head)
+        self._exchange.reply(200, head, payload)
 
     def _write(self, write: AnswerWriter, answer: bytes) -> bytes | None:
         """The answer in the service's protocol; None for a bug, which must not reach the host."""
@@ -309,5 +385,4 @@ class Call:
         self.is_answered = True
         service = self.service
         lines, body = service.write_fault(service, fault, self.request_id.decode("ascii"))
-        head = service.head + self.request_id + b"\r\n" + lines
-        self._exchange.reply(fault.status, head, body)
+        self._exchange.reply(fault.status, self._head(service.head) + lines, body)

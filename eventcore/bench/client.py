@@ -1,5 +1,5 @@
-"""A lean asyncio client for AWS's JSON protocols (SQS and EventBridge), for load, demo and command
-line.
+"""A lean asyncio client for AWS's JSON protocols (SQS, EventBridge, Kinesis), for load, demo and
+command line.
 
 - One request at a time per connection, connections kept alive, at most `connections_max` of them; a
   call beyond that waits for a free one, first come first served.
@@ -19,7 +19,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast, final
+from typing import Any, Final, TypeVar, cast, final
 from urllib.parse import urlsplit
 
 import httptools
@@ -30,13 +30,16 @@ from eventcore.errors import EventcoreError, InvalidParameter
 
 __all__ = [
     "EVENTS",
+    "KINESIS",
     "SQS",
     "AwsJsonClient",
     "CallFailed",
     "EndpointUnreachable",
     "ServiceProtocol",
+    "call_failed",
 ]
 
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 BACKOFF_FIRST_S: Final = 0.02
 BACKOFF_LONGEST_S: Final = 0.5
 SWEEP_S: Final = 0.5
@@ -74,6 +77,7 @@ class ServiceProtocol(msgspec.Struct, frozen=True):
 
 SQS: Final = ServiceProtocol("sqs", "AmazonSQS", "application/x-amz-json-1.0")
 EVENTS: Final = ServiceProtocol("events", "AWSEvents", "application/x-amz-json-1.1")
+KINESIS: Final = ServiceProtocol("kinesis", "Kinesis_20131202", "application/x-amz-json-1.1")
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -218,8 +222,22 @@ class AwsJsonClient:
 
     async def call_raw(self, service: ServiceProtocol, operation: str, body: bytes) -> bytes:
         """The same with the JSON texts themselves, for callers that count microseconds."""
-        request = b"%b%d\r\n\r\n%b" % (self._head(service, operation), len(body), body)
-        return await self._answer_to(operation, request)
+        return await self._answer_to(operation, self.request(service, operation, body))
+
+    def request(self, service: ServiceProtocol, operation: str, body: bytes) -> bytes:
+        """The bytes of a request."""
+        return b"%b%d\r\n\r\n%b" % (self._head(service, operation), len(body), body)
+
+    async def connect(self, protocol: Callable[[], P]) -> P:
+        """Opens a connection beside those of the calls. Raises EndpointUnreachable."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    protocol, self._host, self._port, ssl=self._tls
+                )
+        except (OSError, TimeoutError) as error:
+            raise EndpointUnreachable(f"{self.endpoint_url}: {error}") from error
+        return connection
 
     async def get(self, path: str) -> bytes:
         """The body of what the endpoint has at a path, which begins with "/" and is
@@ -238,7 +256,7 @@ class AwsJsonClient:
         else:
             reply = await self._attempt(request)
         if reply.status >= 400:
-            raise _failure(operation, reply)
+            raise call_failed(operation, reply.status, reply.body)
         return reply.body
 
     async def _retrying(self, attempt: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -263,7 +281,10 @@ class AwsJsonClient:
         try:
             connection = await self._connection()
             connection.deadline_s = asyncio.get_running_loop().time() + self._timeout_s
-            reply = await connection.exchange(request)
+            try:
+                reply = await connection.exchange(request)
+            except EndpointUnreachable as error:
+                raise EndpointUnreachable(f"{self.endpoint_url}: {error}") from error
             if connection.is_usable:
                 self._idle.append(connection)
             return reply
@@ -296,14 +317,7 @@ class AwsJsonClient:
             connection = self._idle.pop()
             if connection.is_usable:
                 return connection
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                _, connection = await loop.create_connection(
-                    Connection, self._host, self._port, ssl=self._tls
-                )
-        except (OSError, TimeoutError) as error:
-            raise EndpointUnreachable(f"{self.endpoint_url}: {error}") from error
+        connection = await self.connect(Connection)
         self._open.add(connection)
         return connection
 
@@ -334,17 +348,16 @@ class AwsJsonClient:
         return head
 
 
-def _failure(operation: str, reply: Reply) -> CallFailed:
+def call_failed(operation: str, status: int, body: bytes) -> CallFailed:
     """The error in a response: `__type` with or without a prefix up to "#", and `message` or
     `Message`.
     """
     try:
-        answer = decode_json(reply.body)
+        answer = decode_json(body)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        text = reply.body[:200].decode(errors="replace")
-        return CallFailed(operation, reply.status, "UnknownError", text)
+        return CallFailed(operation, status, "UnknownError", body[:200].decode(errors="replace"))
     code = str(answer.get("__type", "UnknownError")).rpartition("#")[2]
     reason = answer.get("message", answer.get("Message", ""))
-    return CallFailed(operation, reply.status, code, str(reason))
+    return CallFailed(operation, status, code, str(reason))

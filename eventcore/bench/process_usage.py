@@ -19,13 +19,15 @@ __all__ = ["ProcessTree", "Usage"]
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """CPU seconds since the processes began (user and system), and resident bytes at this moment.
+    """CPU seconds since the processes began (user and system), and resident bytes at this moment;
+    `children_cpu_s` is what of the CPU was the descendants' (of a daemon's, its writer process's).
 
     Resident bytes are summed over the processes, so memory that they share counts more than once.
     """
 
     cpu_s: float
     rss_bytes: int
+    children_cpu_s: float = 0.0
 
 
 @final
@@ -52,15 +54,18 @@ class ProcessTree:
 
     def usage(self) -> Usage:
         """The tree's sums now."""
-        cpu_s = 0.0
+        cpu_s = children_cpu_s = 0.0
         rss_bytes = 0
         for process in [self._root, *self._root.children(recursive=True)]:
+            is_root = process is self._root
             try:
-                cpu_s += _cpu_s(process, is_root=process is self._root)
+                used_s = _cpu_s(process, is_root=is_root)
+                cpu_s += used_s
+                children_cpu_s += 0.0 if is_root else used_s
                 rss_bytes += int(process.memory_info().rss)
             except self._psutil.NoSuchProcess:
                 continue
-        return Usage(cpu_s, rss_bytes)
+        return Usage(cpu_s, rss_bytes, children_cpu_s)
 
     def running_s(self) -> float | None:
         """Seconds that the tree's threads have been running, to the nanosecond; None where the

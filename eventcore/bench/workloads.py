@@ -63,16 +63,19 @@ class BenchSettings(msgspec.Struct, frozen=True):
     polls: int = 10_000
     is_fifo: bool = False
     groups: int = 0
+    shards: int = 0
+    subscriptions: int = 100
 
 
 class Cost(msgspec.Struct, frozen=True):
     """CPU of the server (None when unseen) and of this process during the measured time, and the
-    server's memory.
+    server's memory; `children_cpu_s` is what of its CPU the server's child processes used.
     """
 
     server_cpu_s: float | None
     server_rss_bytes: int | None
     generator_cpu_s: float
+    children_cpu_s: float = 0.0
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -207,7 +210,12 @@ class Bench:
         generator_cpu_s = time.process_time() - own_before_s
         if before is None or after is None:
             return Cost(None, None, generator_cpu_s)
-        return Cost(after.cpu_s - before.cpu_s, after.rss_bytes, generator_cpu_s)
+        return Cost(
+            after.cpu_s - before.cpu_s,
+            after.rss_bytes,
+            generator_cpu_s,
+            after.children_cpu_s - before.children_cpu_s,
+        )
 
     async def drain(self, url: str) -> None:
         """Receives and deletes until the queue is empty. Stops when nothing comes any more."""
@@ -535,8 +543,8 @@ async def _wake(bench: Bench, urls: list[str], sent_s: dict[str, float]) -> None
 
 class Workload(msgspec.Struct, frozen=True):
     """A workload by name; `connections(settings)` is how many it needs. `backlog` is the length of
-    its backlog where none is asked for, and 0 if it has none; `has_groups` says whether its
-    messages can have message groups.
+    its backlog where none is asked for, and 0 if it has none; `shards` is the same of a stream's
+    shards; `has_groups` says whether its messages can have message groups.
     """
 
     title: str
@@ -544,6 +552,7 @@ class Workload(msgspec.Struct, frozen=True):
     connections: Callable[[BenchSettings], int] = lambda settings: settings.connections
     backlog: int = 0
     has_groups: bool = True
+    shards: int = 0
 
 
 WORKLOADS: Final[dict[str, Workload]] = {
@@ -564,4 +573,4 @@ WORKLOADS: Final[dict[str, Workload]] = {
         "--polls idle long polls, then wake-ups", _long_poll, lambda settings: settings.polls + 2
     ),
 }
-"""All workloads by name."""
+"""The workloads on queues by name; `stream_workloads` has those on streams."""

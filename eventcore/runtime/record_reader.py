@@ -4,10 +4,12 @@ Rules of this file:
 
 - A tail holds the latest blocks of a shard, without a gap up to its last record. What was appended
   and is not durable yet is always in it; so the store is asked only for what it has for sure.
-- All tails together hold about `cache_bytes`; the block that came first goes first.
+- All tails together hold about `cache_bytes`, what holds the blocks together included; the block
+  that came first goes first.
 - A tail begins with the next block of its shard when there is none: after a load, or when all of
   it was dropped.
-- Reading is a short blocking read, in slices; it ends as soon as a bound is reached.
+- Reading is a short blocking read, in slices; it ends as soon as a bound is reached, and looks at
+  hardly more blocks than it gives.
 """
 
 from __future__ import annotations
@@ -17,15 +19,28 @@ from collections import deque
 from typing import Final, final
 
 from eventcore import limits
+from eventcore.errors import StoreCorrupt
 from eventcore.outcome import LOG_KEY_FIRST, Mutation
 from eventcore.runtime.host import Host, Seat
 from eventcore.stores.base import Store
-from eventcore.streams.block import Block, BlockSlice, block_key, decode_block, last_number
+from eventcore.streams.block import (
+    BlockSlice,
+    block_key,
+    decode_block,
+    decode_head,
+    last_number,
+)
 from eventcore.streams.shard import Shard
 
 __all__ = ["RecordReader"]
 
 SCAN_ROWS: Final = 512
+SCAN_BYTES_MIN: Final = 4_096
+"""Asked of the store beside the mean size of the records that are wanted."""
+ENTRY_BYTES: Final = 200
+"""What a block in a tail costs beside its value, so that small blocks do not cost many times what
+they count: measured on CPython 3.11, rounded up.
+"""
 COMPACT_MIN: Final = 64
 
 
@@ -48,9 +63,9 @@ class _Tail:
         self.values.append(value)
 
     def drop_first(self) -> int:
-        """Drops the first block; returns its bytes."""
+        """Drops the first block; returns what it cost."""
         at = self.gone
-        size = len(self.values[at])
+        size = len(self.values[at]) + ENTRY_BYTES
         self.first = last_number(self.keys[at]) + 1
         self.values[at] = b""
         self.gone = at + 1
@@ -63,9 +78,25 @@ class _Tail:
     def is_empty(self) -> bool:
         return self.gone == len(self.keys)
 
-    def position(self, key: int) -> int:
-        """Where the block that holds this key's record is."""
-        return bisect_left(self.keys, key, self.gone)
+    def row(self, key: int) -> tuple[int, bytes]:
+        """The block that holds this key's record, with its own key."""
+        at = bisect_left(self.keys, key, self.gone)
+        return self.keys[at], self.values[at]
+
+    def values_from(self, key: int, records_max: int, bytes_max: int) -> list[bytes]:
+        """The blocks from the one that holds this key's record on, at least one: up to the one with
+        the last of `records_max` records, and up to the one that reaches `bytes_max`.
+        """
+        keys = self.keys
+        at = bisect_left(keys, key, self.gone)
+        end = bisect_left(keys, key + records_max - 1, at) + 1
+        values = self.values[at : min(end, at + SCAN_ROWS)]
+        if len(values) > 1 and sum(map(len, values)) > bytes_max:
+            for count, value in enumerate(values, start=1):
+                bytes_max -= len(value)
+                if bytes_max <= 0:
+                    return values[:count]
+        return values
 
 
 @final
@@ -84,7 +115,7 @@ class RecordReader:
 
     @property
     def cached_bytes(self) -> int:
-        """What the tails hold, in bytes."""
+        """What the tails cost, in bytes."""
         return self._bytes
 
     def clear(self) -> None:
@@ -108,10 +139,10 @@ class RecordReader:
             at = (seat.component, key >> 42)
             tail = self._tails.get(at)
             if tail is None:
-                tail = self._tails[at] = _Tail(at, decode_block(value).first)
+                tail = self._tails[at] = _Tail(at, decode_head(value).first)
             tail.add(key, value)
             self._order.append((tail, mark))
-            self._bytes += len(value)
+            self._bytes += len(value) + ENTRY_BYTES
         self._shrink()
 
     def _shrink(self) -> None:
@@ -130,20 +161,23 @@ class RecordReader:
         horizon_ms: int,
         records_max: int,
         bytes_max: int,
-    ) -> list[BlockSlice]:
+    ) -> tuple[list[BlockSlice], int]:
         """Records of a shard from `number` on, in order, without those that arrived before
-        `horizon_ms`: at most `records_max`, and no block after the one that reaches `bytes_max` of
-        data. Raises StoreError.
+        `horizon_ms`: at most `records_max`, and blocks while their data is within `bytes_max`, but
+        at least one. Then the number to go on from. Raises StoreError.
         """
         number = max(number, shard.first_number)
         slices: list[BlockSlice] = []
         records = size = 0
         while number < shard.next_number and records < records_max and size < bytes_max:
-            blocks = self._blocks(
-                seat, shard, number, min(bytes_max - size, limits.READ_SLICE_BYTES)
+            values = self._values(
+                seat,
+                shard,
+                number,
+                records_max - records,
+                min(bytes_max - size, limits.READ_SLICE_BYTES),
             )
-            if not blocks:
-                break
+            blocks = list(map(decode_block, values))
             if blocks[0].arrived_ms < horizon_ms:
                 number = max(blocks[0].last + 1, self.find(seat, shard, horizon_ms))
                 continue
@@ -153,35 +187,53 @@ class RecordReader:
                 part = BlockSlice(block, begin, end, shard.ordinal, shard.record.created_s)
                 part_bytes = sum(map(len, block.data[begin:end]))
                 if slices and size + part_bytes > bytes_max:
-                    return slices
+                    return slices, number
                 slices.append(part)
                 records += end - begin
                 size += part_bytes
                 number = block.first + end
                 if records >= records_max or size >= bytes_max:
                     break
-        return slices
+        return slices, number
 
-    def _blocks(self, seat: Seat, shard: Shard, number: int, bytes_max: int) -> list[Block]:
-        """Blocks that follow each other, the first with record `number`, at least one."""
+    def _values(
+        self, seat: Seat, shard: Shard, number: int, records_max: int, bytes_max: int
+    ) -> list[bytes]:
+        """Blocks that follow each other, encoded, the first with record `number`: at least one, and
+        about as many as hold `records_max` records or `bytes_max`. Raises StoreError.
+        """
         key = block_key(shard.ordinal, number)
         tail = self._tails.get((seat.component, key >> 42))
         if tail is not None and number >= tail.first:
-            at = tail.position(key)
-            return self._decode(tail.values[at : at + SCAN_ROWS], bytes_max)
+            return tail.values_from(key, records_max, bytes_max)
+        mean_bytes = shard.log_bytes // (shard.next_number - 1)
+        wanted = min(bytes_max, SCAN_BYTES_MIN + records_max * mean_bytes)
+        return [value for _, value in self._scan(seat, shard, tail, key, SCAN_ROWS, wanted)]
+
+    def _row(self, seat: Seat, shard: Shard, number: int) -> tuple[int, bytes]:
+        """The block that holds record `number`, and its key. Raises StoreError."""
+        key = block_key(shard.ordinal, number)
+        tail = self._tails.get((seat.component, key >> 42))
+        if tail is not None and number >= tail.first:
+            return tail.row(key)
+        return self._scan(seat, shard, tail, key, 1, None)[0]
+
+    def _scan(
+        self,
+        seat: Seat,
+        shard: Shard,
+        tail: _Tail | None,
+        key: int,
+        rows_max: int,
+        bytes_max: int | None,
+    ) -> list[tuple[int, bytes]]:
+        """Rows of the store before the tail's. Raises StoreCorrupt when there is none."""
         before = shard.next_number if tail is None else tail.first
         last = block_key(shard.ordinal, before - 1)
-        rows = self._store.scan(seat.component, key, last, SCAN_ROWS, bytes_max)
-        return [decode_block(value) for _, value in rows]
-
-    def _decode(self, values: list[bytes], bytes_max: int) -> list[Block]:
-        blocks = []
-        for value in values:
-            blocks.append(decode_block(value))
-            bytes_max -= len(value)
-            if bytes_max <= 0:
-                break
-        return blocks
+        rows = self._store.scan(seat.component, key, last, rows_max, bytes_max)
+        if not rows:
+            raise StoreCorrupt(f"record {last_number(key)} of {shard.id} is not in the store")
+        return rows
 
     def find(self, seat: Seat, shard: Shard, from_ms: int) -> int:
         """The number of the first record that arrived at `from_ms` or later; that of the next
@@ -196,9 +248,10 @@ class RecordReader:
                 break
         while low < high:
             middle = (low + high) // 2
-            (block,) = self._blocks(seat, shard, middle, 1)[:1]
-            if block.arrived_ms < from_ms:
-                low = block.last + 1
+            key, value = self._row(seat, shard, middle)
+            head = decode_head(value)
+            if head.arrived_ms < from_ms:
+                low = last_number(key) + 1
             else:
-                high = max(low, block.first)
+                high = max(low, head.first)
         return low

@@ -8,7 +8,8 @@ option stands behind `--`.
     exit 0    done            exit 2      the command line is wrong
     exit 1    failed          exit 130    interrupted
 
-The commands of ANSWERS_BY_STATUS have their answer in 0 and 1, and exit with 2 for every failure.
+The commands of FAILS_WITH_2 exit with 2 for every failure: `explain` and `lint` have their answer
+in 0 and 1.
 """
 
 from __future__ import annotations
@@ -41,18 +42,25 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "redrive": ("redrive", "move the messages of a dead-letter queue back, or elsewhere"),
     "purge": ("purge", "delete all messages of a queue"),
     "put-events": ("put_events", "put events on a bus"),
+    "streams put": ("streams_put", "put records into a stream"),
+    "streams tail": ("streams_tail", "see records as they arrive, across resharding"),
+    "streams reshard": ("streams_reshard", "split and merge shards, or change their number"),
+    "streams lag": ("streams_lag", "see how far a consumer group is behind, shard by shard"),
     "explain": ("explain", "see why an event matches a pattern or a rule, or does not"),
     "lint": ("lint", "find rules that never match, that repeat each other, or mean something else"),
     "bench": ("bench", "measure a server, and check that it loses and repeats nothing"),
 }
-"""Name -> (module in `eventcore.server.commands`, one line of help)."""
-ANSWERS_BY_STATUS: Final = frozenset(("explain", "lint"))
+"""Name -> (module in `eventcore.server.commands`, one line of help). Some names have two words."""
+FAILS_WITH_2: Final = frozenset(("explain", "lint", "streams put"))
+GROUPS: Final = frozenset(name.split()[0] for name in COMMANDS if " " in name)
+"""The first words of those names."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line (`sys.argv` by default); returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    failed = EXIT_USAGE if ANSWERS_BY_STATUS.intersection(given[:1]) else EXIT_FAILED
+    names = {" ".join(given[:1]), " ".join(given[:2])}
+    failed = EXIT_USAGE if FAILS_WITH_2.intersection(names) else EXIT_FAILED
     try:
         return _flushed(_run(given))
     except SystemExit as end:  # argparse: help was shown (0), or the usage is wrong (2)
@@ -70,11 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    parser = _top_parser()
-    if not given:
+    group = f"{given[0]} " if GROUPS.intersection(given[:1]) else ""
+    words = given[1:] if group else given
+    parser = _list_of_commands(group)
+    if not words:
         parser.print_help()
         return EXIT_USAGE
-    chosen = parser.parse_args(given[:1]).command
+    chosen = group + parser.parse_args(words[:1]).command
     module = _load(chosen)
     command = _CommandParser(
         prog=f"eventcore {chosen}",
@@ -83,7 +93,7 @@ def _run(given: list[str]) -> int:
     )
     command.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
     module.add_arguments(command)
-    code: int = module.run(command.parse(given[1:]))
+    code: int = module.run(command.parse(words[1:]))
     return code
 
 
@@ -112,18 +122,26 @@ def _unmarked(value: Any) -> Any:
     return value.removeprefix(LITERAL) if isinstance(value, str) else value
 
 
-def _top_parser() -> argparse.ArgumentParser:
+def _list_of_commands(group: str) -> argparse.ArgumentParser:
+    """Reads the name of a command. `group` is the first word of those that have two, with a space
+    behind it, or nothing.
+    """
     width = max(len(name) for name in COMMANDS) + 3
-    lines = [f"  {name:{width}}{summary}" for name, (_, summary) in COMMANDS.items()]
+    listed = {name: line for name, (_, line) in COMMANDS.items() if name.startswith(group)}
+    lines = [f"  {name:{width}}{summary}" for name, summary in listed.items()]
     parser = argparse.ArgumentParser(
-        prog="eventcore",
-        usage="eventcore COMMAND [options]",
-        description="Queues and event buses that lose nothing, with the interfaces of AWS.",
-        epilog="commands:\n" + "\n".join(lines) + "\n\n`eventcore COMMAND --help` tells more.",
+        prog=f"eventcore {group}".strip(),
+        usage=f"eventcore {group}COMMAND [options]",
+        description="Queues, event buses and streams that lose nothing, as on AWS.",
+        epilog="commands:\n"
+        + "\n".join(lines)
+        + f"\n\n`eventcore {group}COMMAND --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"eventcore {__version__}")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    if not group:
+        parser.add_argument("--version", action="version", version=f"eventcore {__version__}")
+    choices = [name.removeprefix(group) for name in listed]
+    parser.add_argument("command", choices=choices, metavar="COMMAND", help=argparse.SUPPRESS)
     return parser
 
 

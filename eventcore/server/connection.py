@@ -4,8 +4,12 @@ The parser (httptools, that is llhttp in its strict mode) calls `on_*` for what 
 and no timer belongs to a connection or a request: what waits holds an exchange, and time-outs are
 found by the listener's one sweep.
 
+    OPENING ──first bytes──▶ IDLE
     IDLE ──first byte──▶ HEAD ──header complete──▶ BODY ──message complete──▶ IDLE
       any ──last request, malformed input, drain──▶ CLOSED (input is thrown away from here on)
+
+In OPENING the version is found out: a client that begins with the preface of HTTP/2, or has agreed
+on it in the TLS handshake, is handed on to an `Http2Connection`. Nothing is looked at after that.
 
 Invariants:
 
@@ -20,17 +24,18 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
-from typing import Final, Protocol, cast, final
+from typing import Final, cast, final
 
 import httptools
 
 from eventcore.runtime.telemetry import REQUEST_FAILED_BY_A_BUG, logger_of
+from eventcore.server.connection_owner import ConnectionOwner, peer_name
 from eventcore.server.exchange import HttpExchange
-from eventcore.server.http_limits import HttpLimits
-from eventcore.wire.http import TEXT_HEAD, Dispatch, HttpRequest, format_response
+from eventcore.wire.http import TEXT_HEAD, HttpRequest, format_response
 
-__all__ = ["ConnectionOwner", "HttpConnection"]
+__all__ = ["HttpConnection"]
 
 log = logger_of("eventcore.server")
 
@@ -38,36 +43,17 @@ IDLE: Final = 0
 HEAD: Final = 1
 BODY: Final = 2
 CLOSED: Final = 3
+OPENING: Final = 4
+
+HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HTTP2_NAME: Final = "h2"
+"""Of HTTP/2 in the TLS handshake (ALPN)."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
 _KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 _TLS_HANDSHAKE: Final = b"\x16\x03"
 _BUG: Final = b"The server failed to serve this request.\n"
-
-
-class ConnectionOwner(Protocol):
-    """What a connection needs of the listener.
-
-    `tick` counts sweeps and is the connection's only clock.
-    """
-
-    dispatch: Dispatch
-    limits: HttpLimits
-    tick: int
-    is_draining: bool
-
-    def admit(self, connection: HttpConnection) -> bool:
-        """Whether one more connection may be served; if so it is counted."""
-        ...
-
-    def forget(self, connection: HttpConnection) -> None:
-        """The connection is gone."""
-        ...
-
-    def note_drop(self, reason: str, peer: str) -> None:
-        """The connection was ended for a fault of the client, or for want of room."""
-        ...
 
 
 class _Refused(Exception):
@@ -94,10 +80,11 @@ class HttpConnection(asyncio.Protocol):
         "_headers",
         "_is_admitted",
         "_is_advancing",
-        "_is_blocked",
         "_is_lingering",
         "_is_paused",
+        "_is_secure",
         "_limits",
+        "_opening",
         "_owes_continue",
         "_owner",
         "_parser",
@@ -113,6 +100,7 @@ class HttpConnection(asyncio.Protocol):
         "_unread_bytes",
         "_unread_since",
         "_upgrades",
+        "is_blocked",
     )
 
     _transport: asyncio.Transport
@@ -131,8 +119,11 @@ class HttpConnection(asyncio.Protocol):
         self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
         self._pending: deque[HttpExchange] = deque()
         self._backlog: deque[tuple[HttpRequest | None, HttpExchange]] = deque()
-        self._phase = IDLE
-        self._is_admitted = self._is_blocked = self._is_paused = False
+        self._phase = OPENING
+        self._opening = b""
+        self._is_admitted = self._is_secure = self._is_paused = False
+        # Whether the client does not read; see AnswerOrder.
+        self.is_blocked = False
         self._is_lingering = self._is_advancing = self._owes_continue = False
         self._upgrades = self._resumes_upgrade = False
         self._since = owner.tick
@@ -146,16 +137,21 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the connection, or refuses it when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
-        self._peer = _peer_name(transport.get_extra_info("peername"))
+        self._peer = peer_name(transport.get_extra_info("peername"))
         self._is_admitted = self._owner.admit(self)
+        tls = transport.get_extra_info("ssl_object")
+        self._is_secure = tls is not None
         if not self._is_admitted:
             self._phase = CLOSED
             self._owner.note_drop("too many connections", self._peer)
-            answer = format_response(503, TEXT_HEAD, b"Too many connections.\n", _CLOSE)
-            self._transport.write(answer)
+            if not _has_agreed_on_http2(tls):
+                answer = format_response(503, TEXT_HEAD, b"Too many connections.\n", _CLOSE)
+                self._transport.write(answer)
             self._transport.close()
             return
         self._transport.set_write_buffer_limits(self._limits.unread_bytes_max)
+        if _has_agreed_on_http2(tls):
+            self._hand_on(b"")
 
     def data_received(self, data: bytes) -> None:
         """Parses what came; complete requests are dispatched before this returns."""
@@ -165,6 +161,10 @@ class HttpConnection(asyncio.Protocol):
         self._chunk_bytes = len(data)
         if phase != IDLE:
             self._received += len(data)
+            if phase == OPENING:
+                data = self._open(data)
+                if not data:
+                    return
         upgrade_at = -1
         try:
             self._parser.feed_data(data)
@@ -181,8 +181,8 @@ class HttpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends nothing more. A long poll ends; what is about to be answered is."""
         is_waiting = any(exchange.on_disconnect is not None for exchange in self._pending)
-        if is_waiting or not self._pending or self._is_lingering:
-            return False
+        if is_waiting or not self._pending or self._is_lingering or self._is_secure:
+            return False  # TLS cannot be left open in one direction
         self._phase = CLOSED
         if self._backlog:
             self._backlog[-1][1].is_last = True
@@ -203,15 +203,50 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read: its next requests wait, too."""
-        self._is_blocked = True
+        self.is_blocked = True
         self._unread_since = self._owner.tick
         self._unread_bytes = self._transport.get_write_buffer_size()
         self._set_reading()
 
     def resume_writing(self) -> None:
         """The client has read."""
-        self._is_blocked = False
+        self.is_blocked = False
         self._advance()
+        if self._pending and self._pending[0].body is not None:
+            self._pending[0].body.drained()
+
+    # The version
+
+    def _open(self, data: bytes) -> bytes:
+        """Decides what is spoken; returns what the parser has to see, nothing as long as the bytes
+        could still begin the preface of HTTP/2, or when the connection was handed on.
+        """
+        data = self._opening + data
+        if data.startswith(HTTP2_PREFACE):
+            self._hand_on(data)
+            return b""
+        if HTTP2_PREFACE.startswith(data):
+            if not self._opening:
+                self._since = self._owner.tick
+            self._opening = data
+            return b""
+        self._phase = IDLE
+        self._opening = b""
+        self._chunk_bytes = len(data)
+        return data
+
+    def _hand_on(self, data: bytes) -> None:
+        """Goes on as a connection of HTTP/2, which `data` are the first bytes of."""
+        # 15 ms and 1 MB of each start, which a daemon without such clients need not spend.
+        from eventcore.server.http2 import Http2Connection  # noqa: PLC0415
+
+        self._phase = CLOSED
+        successor = Http2Connection(
+            self._owner, self._transport, self._peer, is_secure=self._is_secure
+        )
+        self._owner.replace(self, successor)
+        self._transport.set_protocol(successor)
+        successor.begin(data)
 
     # The parser's calls
 
@@ -281,10 +316,12 @@ class HttpConnection(asyncio.Protocol):
         method = self._parser.get_method()
         if method != b"POST":
             self._settle_method(method, exchange)
-        request = HttpRequest(method, self._target, self._headers, body, self._peer)
+        request = HttpRequest(
+            method, self._target, self._headers, body, self._peer, self._is_secure
+        )
         self._phase = CLOSED if exchange.is_last else IDLE
         self._begin()
-        if self._is_blocked or self._backlog or len(self._pending) >= self._limits.pipelined_max:
+        if self.is_blocked or self._backlog or len(self._pending) >= self._limits.pipelined_max:
             self._backlog.append((request, exchange))
             self._set_reading()
         else:
@@ -323,6 +360,7 @@ class HttpConnection(asyncio.Protocol):
             exchange.line = _CLOSE
         elif version == "1.0":
             exchange.line = _KEEP_ALIVE
+        exchange.is_old = version == "1.0"
         if self._parser.should_upgrade():
             self._upgrades = True
 
@@ -342,7 +380,9 @@ class HttpConnection(asyncio.Protocol):
             self._owner.dispatch(request, exchange)
         except Exception:  # the seam to code that promises not to raise
             log.exception(REQUEST_FAILED_BY_A_BUG)
-            if exchange.is_open:
+            if exchange.body is not None:
+                self.abort()  # the head has left, and nobody would end what follows it
+            elif exchange.is_open:
                 exchange.reply(500, TEXT_HEAD, _BUG)
         if len(self._pending) >= self._limits.pipelined_max:
             self._set_reading()
@@ -387,12 +427,34 @@ class HttpConnection(asyncio.Protocol):
         """Whether the connection ends as soon as nothing is pending."""
         return self._owner.is_draining
 
+    @property
+    def unread_bytes_max(self) -> int:
+        """See AnswerOrder."""
+        return self._limits.unread_bytes_max
+
     def end_after(self, exchange: HttpExchange) -> None:
         """Makes `exchange` the last one, if nothing follows it."""
         if self._phase == IDLE and not self._backlog and self._pending[-1] is exchange:
             self._phase = CLOSED
             exchange.is_last = True
             exchange.line = _CLOSE
+
+    def end_with(self, exchange: HttpExchange) -> None:
+        """Makes `exchange` the last one: its answer ends with the connection."""
+        self._phase = CLOSED
+        self._backlog.clear()
+        exchange.is_last = True
+        exchange.line = _CLOSE
+
+    def begin(self, exchange: HttpExchange) -> None:
+        """Lets the exchange's stream flow, if it is its turn."""
+        if self._pending[0] is exchange and exchange.body is not None:
+            exchange.body.flow()
+
+    def send(self, data: bytes) -> None:
+        """Writes a part of the answer whose turn it is."""
+        if data:
+            self._transport.write(data)
 
     def complete(self, exchange: HttpExchange, response: bytes) -> None:
         """Writes the answer, and those that waited for it; or keeps it until it is its turn."""
@@ -423,7 +485,9 @@ class HttpConnection(asyncio.Protocol):
                 if exchange.is_last:
                     self._close()
                     return
-            if not backlog or self._is_blocked or len(pending) >= self._limits.pipelined_max:
+            if pending and pending[0].body is not None and pending[0].body.flow():
+                continue  # it may have ended meanwhile
+            if not backlog or self.is_blocked or len(pending) >= self._limits.pipelined_max:
                 break
             request, exchange = backlog.popleft()
             if request is None:
@@ -438,7 +502,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _set_reading(self) -> None:
         is_full = bool(self._backlog) or len(self._pending) >= self._limits.pipelined_max
-        is_paused = self._is_blocked or (is_full and self._phase != CLOSED)
+        is_paused = self.is_blocked or (is_full and self._phase != CLOSED)
         if is_paused == self._is_paused or self._transport.is_closing():
             return
         self._is_paused = is_paused
@@ -490,7 +554,8 @@ class HttpConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Closes the connection if it is idle; otherwise it closes after its last answer."""
-        if self._phase == IDLE and not self._pending and not self._backlog:
+        is_idle = self._phase == IDLE or (self._phase == OPENING and not self._opening)
+        if is_idle and not self._pending and not self._backlog:
             self._close()
 
     def abort(self) -> None:
@@ -509,14 +574,14 @@ class HttpConnection(asyncio.Protocol):
             ms_max = most.linger_ms_max if self._is_lingering else most.unread_ms_max
             if self._is_over(self._closing_since, ms_max):
                 self._transport.abort()
-        elif self._is_blocked:
+        elif self.is_blocked:
             self._check_unread()
         elif self._is_paused:
             return
-        elif phase == IDLE:
+        elif phase == IDLE or (phase == OPENING and not self._opening):
             if not self._pending and self._is_over(self._since, most.idle_ms_max):
                 self._close()
-        elif phase == HEAD:
+        elif phase in (HEAD, OPENING):
             if self._is_over(self._since, most.header_ms_max):
                 self._refuse(408, "header too slow")
         elif phase == BODY:
@@ -547,8 +612,6 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(413, "body too large")
 
 
-def _peer_name(address: object) -> str:
-    """The other end of a socket, as "address:port"."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-    return str(address or "local")
+def _has_agreed_on_http2(tls: ssl.SSLObject | None) -> bool:
+    """Whether a connection's TLS handshake, if there was one, chose HTTP/2."""
+    return tls is not None and tls.selected_alpn_protocol() == HTTP2_NAME

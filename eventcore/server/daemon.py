@@ -32,6 +32,8 @@ from eventcore.limits import DRAIN_MS_DEFAULT
 from eventcore.server.quota_options import check_quotas, quotas_with
 
 if TYPE_CHECKING:
+    import ssl
+
     from eventcore.runtime.engine import Engine
     from eventcore.server.listener import HttpServer
 
@@ -55,7 +57,8 @@ class ServeConfig(msgspec.Struct, frozen=True):
     ".db" (new, empty, or ours); None keeps everything in memory. `port` 0 lets the system choose.
     `drain_ms` bounds the end. Messages survive as `durability` says, see
     `eventcore.stores.base.Durability`. `quotas` are switched by name, over those of the
-    `strictness`; None is off.
+    `strictness`; None is off. With `tls_certificate` and `tls_key`, files in PEM form, the port
+    speaks TLS and nothing else.
     """
 
     host: str = "127.0.0.1"
@@ -67,6 +70,8 @@ class ServeConfig(msgspec.Struct, frozen=True):
     committer: Literal["writer", "inline"] = "inline" if sys.platform == "win32" else "writer"
     drain_ms: int = DRAIN_MS_DEFAULT
     allow_remote: bool = False
+    tls_certificate: str | None = None
+    tls_key: str | None = None
 
     def store_path(self) -> str | None:
         """The file that holds everything, or None for memory."""
@@ -84,6 +89,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
             raise InvalidParameter("drain_ms", "must not be negative", self.drain_ms)
         check_quotas(self.quotas)
         self._check_data()
+        self.tls()
         if not self.allow_remote and not is_loopback(self.host):
             raise InvalidParameter(
                 "host",
@@ -91,6 +97,17 @@ class ServeConfig(msgspec.Struct, frozen=True):
                 "calls. Use 127.0.0.1, or allow it with --allow-remote-without-authentication",
                 self.host,
             )
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What the port speaks TLS with; None for plain HTTP. Raises InvalidParameter."""
+        if self.tls_certificate is None and self.tls_key is None:
+            return None
+        if self.tls_certificate is None or self.tls_key is None:
+            missing = "tls_certificate" if self.tls_certificate is None else "tls_key"
+            raise InvalidParameter(missing, "a certificate and its key are given together")
+        from eventcore.server.tls import tls_context  # noqa: PLC0415  (see the file's rules)
+
+        return tls_context(self.tls_certificate, self.tls_key)
 
     def _check_data(self) -> None:
         """A file that somebody named by mistake is never opened, let alone written to."""
@@ -144,7 +161,7 @@ async def serve(config: ServeConfig, on_listening: OnListening | None = None) ->
         except BaseException:
             await engine.close()
             raise
-        url = _url(config.host, server.port)
+        url = _url(config, server.port)
         log.info(
             telemetry.DAEMON_STARTED,
             url=url,
@@ -181,7 +198,7 @@ async def _listen(config: ServeConfig, engine: Engine) -> HttpServer:
 
     dispatch = with_doors(Dispatcher(engine), engine)
     server = HttpServer(with_health(dispatch, lambda: engine.is_ready))
-    await server.start(config.host, config.port)
+    await server.start(config.host, config.port, config.tls())
     return server
 
 
@@ -256,8 +273,10 @@ def _make_directory(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(config: ServeConfig, port: int) -> str:
+    scheme = "http" if config.tls_certificate is None else "https"
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"{scheme}://{host}:{port}"
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -26,6 +26,7 @@ class DoorRequest:
         self.method = request.method
         self.headers = request.headers
         self.body = request.body
+        self.is_secure = request.is_secure
         self.caller = caller
         self.request_id = request_id
         path, _, self._query = request.target.partition(b"?")
@@ -39,7 +40,8 @@ class DoorRequest:
     @property
     def base_url(self) -> str:
         """Where the caller reached us: URLs given out begin with it."""
-        scheme = "https" if self.headers.get(b"x-forwarded-proto") == b"https" else "http"
+        is_secure = self.is_secure or self.headers.get(b"x-forwarded-proto") == b"https"
+        scheme = "https" if is_secure else "http"
         return f"{scheme}://{self.headers.get(b'host', b'localhost').decode('latin-1')}"
 
     def check(self, methods: tuple[bytes, ...]) -> None:

@@ -11,12 +11,14 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from typing import final
 
 from eventcore import limits
 from eventcore.runtime.telemetry import CONNECTION_DROPPED, WarningLimiter, logger_of
 from eventcore.server.connection import HttpConnection
+from eventcore.server.connection_owner import ServedConnection
 from eventcore.server.http_limits import HttpLimits
 from eventcore.wire.http import Dispatch
 
@@ -35,7 +37,7 @@ class HttpServer:
         self.tick = 0
         self.is_draining = False
         self.dropped: dict[str, int] = {}
-        self._connections: set[HttpConnection] = set()
+        self._connections: set[ServedConnection] = set()
         self._listener: asyncio.Server | None = None
         self._port = 0
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -53,10 +55,20 @@ class HttpServer:
         assert self._port, "not started"
         return self._port
 
-    async def start(self, host: str, port: int) -> None:
-        """Listens. Raises OSError when the address cannot be had."""
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Listens, for TLS only where there is a context. Raises OSError when the address cannot
+        be had.
+
+        A handshake has as long as a request's header, and the end of TLS as long as a refusal.
+        """
         self._listener = await asyncio.get_running_loop().create_server(
-            lambda: HttpConnection(self), host, port, backlog=limits.HTTP_BACKLOG_MAX
+            lambda: HttpConnection(self),
+            host,
+            port,
+            backlog=limits.HTTP_BACKLOG_MAX,
+            ssl=tls,
+            ssl_handshake_timeout=self.limits.header_ms_max / 1_000 if tls else None,
+            ssl_shutdown_timeout=self.limits.linger_ms_max / 1_000 if tls else None,
         )
         self._port = self._listener.sockets[0].getsockname()[1]
 
@@ -93,7 +105,7 @@ class HttpServer:
 
     # What connections ask for
 
-    def admit(self, connection: HttpConnection) -> bool:
+    def admit(self, connection: ServedConnection) -> bool:
         """See ConnectionOwner."""
         if len(self._connections) >= self.limits.connections_max or self.is_draining:
             return False
@@ -103,7 +115,12 @@ class HttpServer:
             self._arm()
         return True
 
-    def forget(self, connection: HttpConnection) -> None:
+    def replace(self, connection: ServedConnection, successor: ServedConnection) -> None:
+        """See ConnectionOwner."""
+        self._connections.discard(connection)
+        self._connections.add(successor)
+
+    def forget(self, connection: ServedConnection) -> None:
         """See ConnectionOwner."""
         self._connections.discard(connection)
         if not self._connections:

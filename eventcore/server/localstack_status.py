@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from eventcore import __version__
-from eventcore.api.dispatch import SERVICES
+from eventcore.api.dispatch import AWS_SERVICES
 from eventcore.api.sts import STS
 from eventcore.ids import format_uuid
 from eventcore.runtime.engine import Engine
@@ -33,7 +33,7 @@ EDITION: Final = "eventcore"
 RUNNING: Final = "running"
 AVAILABLE: Final = "available"
 STARTING: Final = "starting"
-NAMES: Final = (*(service.name for service in SERVICES), STS.name)
+NAMES: Final = (*(service.name for service in AWS_SERVICES), STS.name)
 
 
 @final

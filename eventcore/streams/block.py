@@ -23,11 +23,13 @@ __all__ = [
     "NUMBER_MAX",
     "ORDINAL_MAX",
     "Block",
+    "BlockHead",
     "BlockSlice",
     "Record",
     "block_key",
     "cut",
     "decode_block",
+    "decode_head",
     "last_number",
 ]
 
@@ -63,7 +65,15 @@ class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.first + len(self.data) - 1
 
 
+class BlockHead(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a block begins with. It is read from the same value, whose records are passed over."""
+
+    first: int
+    arrived_ms: int
+
+
 decode_block: Final = record_decoder(Block)
+decode_head: Final = record_decoder(BlockHead)
 
 
 def block_key(ordinal: int, number: int) -> int:

@@ -24,7 +24,8 @@ _from_bytes: Final[Callable[..., int]] = int.from_bytes
 
 def hash_key(partition_key: str) -> int:
     """Where a partition key lies among the hash keys: the MD5 of its UTF-8."""
-    return _from_bytes(md5(partition_key.encode("utf-8", "surrogatepass")).digest(), "big")  # noqa: S324
+    digest = md5(partition_key.encode("utf-8", "surrogatepass")).digest()  # noqa: S324
+    return _from_bytes(digest, "big")
 
 
 def read_hash_key(text: str) -> int | None:

@@ -25,12 +25,14 @@ _PERSON: Final = b"iterator"
 
 class Iterator(msgspec.Struct, frozen=True, array_like=True):
     """A place in a shard: before its record `number`, and before the first one from there on that
-    arrived at `from_ms` or later. `stream_ms` is when the stream was made, `made_ms` when the
-    iterator was.
+    arrived at `from_ms` or later. `stream_ms` is when the stream was made, `component` where its
+    rows are: together they tell it from another stream of the name. `made_ms` is when the iterator
+    was made.
     """
 
     stream_arn: str
     stream_ms: int
+    component: int
     ordinal: int
     number: int
     from_ms: int

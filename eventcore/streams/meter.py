@@ -1,7 +1,8 @@
 """What a shard lets pass a second, where the quotas are on. In memory only: a restart forgives.
 
-A budget of bytes refills steadily. Reading may overdraw it, and then waits until the debt is paid:
-so a GetRecords of 10 MiB is followed by five seconds without one, as AWS says.
+A budget refills steadily. What is read counts in windows: one begins with the first call and lasts
+a second, or as long as what was read in it takes at the shard's rate. So a GetRecords of 10 MiB is
+followed by five seconds without one, as AWS says.
 """
 
 from __future__ import annotations
@@ -68,16 +69,24 @@ class WriteMeter:
 class ReadMeter:
     """Bytes and calls a second out of one shard. None for no limit."""
 
-    __slots__ = ("_bytes", "_calls")
+    __slots__ = ("_bytes_per_s", "_calls", "_read", "_window_ms")
 
     def __init__(self, bytes_per_s: int | None, calls_per_s: int | None) -> None:
-        self._bytes = None if bytes_per_s is None else _Budget(bytes_per_s)
+        self._bytes_per_s = bytes_per_s
         self._calls = None if calls_per_s is None else _Budget(calls_per_s)
+        self._window_ms = 0
+        self._read = 0
+        """Bytes read since the window began."""
 
     def admit(self, now_ms: int) -> bool:
         """Whether a call may pass now; it is counted then."""
-        if self._bytes is not None and self._bytes.left(now_ms) <= 0:
-            return False
+        per_s = self._bytes_per_s
+        if per_s is not None:
+            taken_ms = max(_SECOND_MS, -(-self._read * _SECOND_MS // per_s))
+            if now_ms >= self._window_ms + taken_ms:
+                self._window_ms, self._read = now_ms, 0
+            elif self._read >= per_s:
+                return False
         if self._calls is not None:
             if self._calls.left(now_ms) < _SECOND_MS:
                 return False
@@ -86,5 +95,4 @@ class ReadMeter:
 
     def count(self, size: int) -> None:
         """Counts what a call that was let pass has read."""
-        if self._bytes is not None:
-            self._bytes.spend(size)
+        self._read += size

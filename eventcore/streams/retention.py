@@ -1,7 +1,8 @@
 """When which shard's log is to be trimmed: a heap of times, planned anew when it is stale.
 
-The next slice of a log follows after a pause, so that no commit is long. Entries of a heap may be
-early (the shard is looked at, and planned again), never late.
+After a slice of a log there is a pause for the whole stream, so that no commit is long and others
+have their turn. Entries of the heap may be early (the shard is looked at, and planned again), or of
+a shard that has vanished; never late.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class TrimPlan:
         self._shards = shards
         self._heap: list[tuple[int, int]] = []
         self._is_stale = False
+        self._paused_until_ms = 0
 
     def forget(self) -> None:
         """The shards have changed in a way that nobody told `add` of: all is planned anew."""
@@ -48,7 +50,7 @@ class TrimPlan:
             self._heap = [(at, ordinal) for at, ordinal in due if at is not None]
             heapify(self._heap)
             self._is_stale = False
-        return self._heap[0][0] if self._heap else None
+        return max(self._heap[0][0], self._paused_until_ms) if self._heap else None
 
     def take_due(self, now_ms: int, retention_ms: int, limit: int) -> Shard | None:
         """The next shard with something due, out of the plan; None when there is none."""
@@ -66,11 +68,10 @@ class TrimPlan:
             heappush(self._heap, (due_ms, ordinal))
         return None
 
-    def applied(self, shard: Shard, now_ms: int, retention_ms: int) -> None:
-        """Plans a shard's next slice, after a pause."""
-        due_ms = shard.trim_due_ms(retention_ms)
-        if due_ms is not None:
-            heappush(self._heap, (max(due_ms, now_ms + limits.TRIM_PAUSE_MS), shard.ordinal))
+    def trimmed(self, shard: Shard, now_ms: int, retention_ms: int) -> None:
+        """Plans what is next after a slice of a shard's log."""
+        self._paused_until_ms = now_ms + limits.TRIM_PAUSE_MS
+        self.add(shard, retention_ms)
 
     def check(self, retention_ms: int) -> None:
         """Asserts that nothing is forgotten."""

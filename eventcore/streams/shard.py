@@ -229,22 +229,18 @@ class Shard:
     def trim_step(self) -> tuple[Mutation, Trim]:
         """Takes the next slice of what is due out of the log: the row, and the blocks that go.
 
-        A slice is as many records as make `TRIM_SLICE_BYTES` at the mean size between the marks.
+        A slice is as many records as make `TRIM_SLICE_BYTES` at the mean size between the marks,
+        and at most `TRIM_SLICE_RECORDS`.
         """
         first = self.first_number
         marks = self.marks
         end, end_bytes = (
-            (marks[1][0], marks[1][2])
-            if len(marks) > 1
-            else (
-                self.next_number,
-                self.log_bytes,
-            )
+            (marks[1][0], marks[1][2]) if len(marks) > 1 else (self.next_number, self.log_bytes)
         )
         begin_bytes = marks[0][2] if marks else 0
         size = max(1, end_bytes - begin_bytes)
         count = max(1, (end - first) * limits.TRIM_SLICE_BYTES // size)
-        until = min(end, first + count)
+        until = min(end, first + min(count, limits.TRIM_SLICE_RECORDS))
         if until == end:
             marks = marks[1:]
         else:

@@ -47,7 +47,7 @@ from eventcore.outcome import (
     row_key,
     row_number,
 )
-from eventcore.streams.block import Block, block_key, cut
+from eventcore.streams.block import NUMBER_MAX, ORDINAL_MAX, Block, block_key, cut
 from eventcore.streams.fan_out import FanOut
 from eventcore.streams.hash_range import HashRanges, hash_key, read_hash_key
 from eventcore.streams.meter import ReadMeter, WriteMeter
@@ -93,16 +93,22 @@ __all__ = ["Stream"]
 DAY_MS: Final = 86_400_000
 _TOO_FAST: Final = "ProvisionedThroughputExceededException"
 _STREAM_ROW: Final = row_key(STREAM_FAMILY, 0)
+_ANY_KEY: Final = "0" * 36
+"""As long as the key that a parcel without a message group gets."""
 
 
 class _Group:
-    """Records of one command for one shard. `value` is the next one's sequence number."""
+    """Records of one command for one shard. `value` is the next one's sequence number.
 
-    __slots__ = ("data", "keys", "shard", "size", "value")
+    Arrivals never go back in a shard, though a machine's clock may, between two runs.
+    """
+
+    __slots__ = ("arrived_ms", "data", "keys", "shard", "size", "value")
 
     def __init__(self, shard: Shard, now_ms: int) -> None:
         self.shard = shard
-        self.value = shard.first_value(shard.next_number, now_ms)
+        self.arrived_ms = max(now_ms, shard.arrived_ms)
+        self.value = shard.first_value(shard.next_number, self.arrived_ms)
         self.keys: list[str] = []
         self.data: list[bytes] = []
         self.size = 0
@@ -290,31 +296,34 @@ class Stream:
         wait_ms = self._quotas.stream_transition_ms
         if wait_ms is None:
             return self._end(record, now_ms)
+        self._reshaped(record.change, now_ms)  # raises now, not when the status ends
         mutation = put_row(_STREAM_ROW, msgspec.structs.replace(record, due_ms=now_ms + wait_ms))
         self.apply(mutation)
         return [mutation]
 
     def _end(self, record: StreamRecord, now_ms: int) -> list[Mutation]:
         """Ends CREATING or UPDATING, and does the change of shards that it was for."""
-        change = record.change
+        rows, closed = self._reshaped(record.change, now_ms)
         record = msgspec.structs.replace(self._status(record, "done"), due_ms=0, change=None)
-        mutations = [put_row(_STREAM_ROW, record)]
-        self.apply(mutations[0])
-        if change is not None:
-            resharding = Resharding(self._shards, self.ranges.owners, self._next_ordinal, now_ms)
-            rows = resharding.carry_out(change)
-            for row in rows:
-                self.apply(row)
-            self.fresh.update(resharding.closed)
-            mutations += rows
-            self._trims.forget()
+        mutations = [put_row(_STREAM_ROW, record), *rows]
+        for row in mutations:
+            self.apply(row)
+        self.fresh.update(closed)
         return mutations
+
+    def _reshaped(self, change: Change | None, now_ms: int) -> tuple[list[Mutation], list[int]]:
+        """The rows of a change of shards, and which it closes. Raises LimitExceeded."""
+        if change is None:
+            return [], []
+        resharding = Resharding(self._shards, self.ranges.owners, self._next_ordinal, now_ms)
+        return resharding.carry_out(change), resharding.closed
 
     # Shards
 
     def check_split(self, text: str, at: str, now_ms: int) -> tuple[Shard, int]:
         """The shard and the hash key of a split. Raises NotFound, Conflict, InvalidParameter."""
         self.require("ACTIVE")
+        self._require_mode(PROVISIONED, "SplitShard")
         shard = self._find_open(text, now_ms)
         key = read_hash_key(at)
         if key is None or not shard.first_hash + 1 < key <= shard.last_hash:
@@ -339,6 +348,7 @@ class Stream:
         NotFound, Conflict, InvalidParameter.
         """
         self.require("ACTIVE")
+        self._require_mode(PROVISIONED, "MergeShards")
         pair = (self._find_open(text, now_ms), self._find_open(adjacent, now_ms))
         low, high = sorted(pair, key=lambda shard: shard.first_hash)
         if low.last_hash + 1 != high.first_hash:
@@ -422,16 +432,13 @@ class Stream:
         ranges = self.ranges
         firsts, owners = ranges.firsts, ranges.owners
         is_metered = self._is_metered
+        if is_metered:  # a batch that is refused as a whole uses no quota up
+            for entry in entries:
+                self._measure(entry)
         groups: dict[int, _Group] = {}
         results: list[Appended | Refused] = []
         for entry in entries:
-            key = entry.partition_key
-            size = len(entry.data) + (len(key) if key.isascii() else len(key.encode()))
-            if entry.explicit_hash_key is None:
-                at = hash_key(key)
-            else:
-                at = self._explicit(entry.explicit_hash_key)
-            self._check_size(key, size)
+            size, at = self._measure(entry)
             shard = owners[bisect_right(firsts, at) - 1]
             if is_metered and not self._admit_write(shard, size, now_ms):
                 results.append(Refused(_TOO_FAST, str(self.too_fast(shard))))
@@ -439,14 +446,16 @@ class Stream:
             group = groups.get(shard.ordinal)
             if group is None:
                 group = groups[shard.ordinal] = _Group(shard, now_ms)
-            group.keys.append(key)
+            group.keys.append(entry.partition_key)
             group.data.append(entry.data)
             group.size += size
             results.append(Appended(str(group.value), shard.id))
             group.value += STEP
+        for group in groups.values():
+            _check_number(group.shard, len(group.data))
         mutations: list[Mutation] = []
         for group in groups.values():
-            self._append(group, now_ms, mutations)
+            self._append(group, mutations)
         return Outcome(results, tuple(mutations))
 
     def put_record(
@@ -463,7 +472,7 @@ class Stream:
         outcome = self.put_records((entry,), now_ms)
         (result,) = outcome.value
         if isinstance(result, Refused):
-            raise self.too_fast(self._owner(entry))
+            raise self.too_fast(self.ranges.owner(self._measure(entry)[1]))
         return Outcome(result, outcome.mutations)
 
     def refusal(self, parcel: Parcel) -> str | None:
@@ -471,7 +480,9 @@ class Stream:
         if self._record.status in ("CREATING", "DELETING"):
             return f"Stream {self.name} is {self._record.status}."
         try:
-            self._check_size(self._parcel_key(parcel), len(parcel.body.encode()))
+            self._measure(RecordEntry(parcel.body.encode(), parcel.group_id or _ANY_KEY))
+        except UnicodeEncodeError:
+            return "Its text is not valid Unicode."
         except InvalidParameter as error:
             return error.reason
         return None
@@ -481,19 +492,21 @@ class Stream:
         one has a key of its own. Quotas do not hold here: nobody could try again.
         """
         key = self._parcel_key(parcel)
+        data = parcel.body.encode()
         group = _Group(self.ranges.owner(hash_key(key)), now_ms)
+        _check_number(group.shard, 1)
         group.keys.append(key)
-        group.data.append(parcel.body.encode("utf-8", "surrogatepass"))
-        group.size = len(group.data[0]) + len(key.encode())
+        group.data.append(data)
+        group.size = len(data) + len(key.encode())
         mutations: list[Mutation] = []
-        self._append(group, now_ms, mutations)
+        self._append(group, mutations)
         return Outcome(None, tuple(mutations))
 
     def _parcel_key(self, parcel: Parcel) -> str:
         return parcel.group_id or format_uuid(self._ids.unique_id())
 
-    def _append(self, group: _Group, now_ms: int, mutations: list[Mutation]) -> None:
-        shard = group.shard
+    def _append(self, group: _Group, mutations: list[Mutation]) -> None:
+        shard, arrived_ms = group.shard, group.arrived_ms
         keys, data = group.keys, group.data
         cuts = (
             cut(keys, data)
@@ -503,11 +516,11 @@ class Stream:
         is_encrypted = self._record.spec.encryption_key is not None
         first = shard.next_number
         for begin, end in cuts:
-            block = Block(first + begin, now_ms, is_encrypted, keys[begin:end], data[begin:end])
+            block = Block(first + begin, arrived_ms, is_encrypted, keys[begin:end], data[begin:end])
             key = block_key(shard.ordinal, first + end - 1)
             mutations.append(Mutation(key, encode_record(block), None, True))
-        mark = shard.mark_row(now_ms, self._record.spec.retention_ms)
-        tail = shard.tail_row(len(data), group.size, now_ms)
+        mark = shard.mark_row(arrived_ms, self._record.spec.retention_ms)
+        tail = shard.tail_row(len(data), group.size, arrived_ms)
         is_first = shard.first_number == first
         if mark is not None:
             mutations.append(mark)
@@ -520,13 +533,8 @@ class Stream:
             shard.window_records += len(data)
             shard.window_bytes += group.size
             if self._window_ms is None:
-                self._window_ms = now_ms + limits.ON_DEMAND_WINDOW_MS
+                self._window_ms = arrived_ms + limits.ON_DEMAND_WINDOW_MS
         self.fresh.add(shard.ordinal)
-
-    def _owner(self, entry: RecordEntry) -> Shard:
-        explicit = entry.explicit_hash_key
-        at = hash_key(entry.partition_key) if explicit is None else self._explicit(explicit)
-        return self.ranges.owner(at)
 
     def _explicit(self, text: str) -> int:
         key = read_hash_key(text)
@@ -539,18 +547,28 @@ class Stream:
             )
         return key
 
-    def _check_size(self, key: str, size: int) -> None:
+    def _measure(self, entry: RecordEntry) -> tuple[int, int]:
+        """The size and the hash key of a record. Raises InvalidParameter for one that this stream
+        can not take.
+        """
+        key = entry.partition_key
         if not 0 < len(key) <= limits.PARTITION_KEY_CHARACTERS_MAX:
             raise InvalidParameter(
                 "partition_key",
                 f"Must be 1 to {limits.PARTITION_KEY_CHARACTERS_MAX} characters.",
                 key,
             )
+        try:
+            size = len(entry.data) + (len(key) if key.isascii() else len(key.encode()))
+        except UnicodeEncodeError:
+            raise InvalidParameter("partition_key", "Must be valid Unicode.", key) from None
         most = self._record.spec.record_bytes_max
         if size > most:
             raise InvalidParameter(
                 "data", f"A record of {size} bytes is over the stream's {most} bytes.", size
             )
+        explicit = entry.explicit_hash_key
+        return size, hash_key(key) if explicit is None else self._explicit(explicit)
 
     def _check_ordering(self, text: str, now_ms: int) -> None:
         parsed = parse_sequence_number(text)
@@ -634,7 +652,7 @@ class Stream:
                 mutations.append(row)
                 trims.append(trim)
                 self.apply(row)
-                self._trims.applied(shard, now_ms, retention_ms)
+                self._trims.trimmed(shard, now_ms, retention_ms)
                 return
             self._forget(shard, mutations, trims)
 
@@ -661,7 +679,8 @@ class Stream:
         is_time = now_ms >= record.scaled_ms + limits.ON_DEMAND_PAUSE_MS
         mutations: list[Mutation] = []
         is_able = record.spec.mode == ON_DEMAND and record.status == "ACTIVE"
-        if is_able and is_time and count > len(shards):
+        has_ordinals = self._next_ordinal + 2 * count <= ORDINAL_MAX
+        if is_able and is_time and has_ordinals and count > len(shards):
             resharding = Resharding(self._shards, shards, self._next_ordinal, now_ms)
             mutations = resharding.grow(count)
             mutations.append(
@@ -714,12 +733,12 @@ class Stream:
             self._record = mutation.record or decode_stream(mutation.value)
 
     def _apply_shard(self, ordinal: int, mutation: Mutation) -> None:
-        self._ranges = None
-        self._trims.forget()
         self._next_ordinal = max(self._next_ordinal, ordinal + 1)
         if mutation.value is None:
-            self._shards.pop(ordinal, None)
+            self._shards.pop(ordinal, None)  # a closed one: ranges and plan stand
             return
+        self._ranges = None
+        self._trims.forget()
         record = mutation.record or decode_shard(mutation.value)
         shard = self._shards.get(ordinal)
         if shard is not None:
@@ -765,3 +784,8 @@ class Stream:
                 assert parent < shard.ordinal
         self._trims.check(self._record.spec.retention_ms)
         self.fan_out.check()
+
+
+def _check_number(shard: Shard, count: int) -> None:
+    if shard.next_number + count > NUMBER_MAX:
+        raise LimitExceeded("number_max", NUMBER_MAX, "records in a shard's life")

@@ -20,7 +20,7 @@ from botocore.config import Config
 
 START_SECONDS_MAX = 20
 STOP_SECONDS_MAX = 15
-LISTENING = re.compile(r"is listening on (http://\S+)")
+LISTENING = re.compile(r"is listening on (https?://\S+)")
 CREDENTIALS = {
     "aws_access_key_id": "AKIDEXAMPLE",
     "aws_secret_access_key": "secret",

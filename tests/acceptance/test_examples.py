@@ -55,6 +55,14 @@ def rule_with_two_targets(folder: Path, _: str) -> None:
     assert ended.stdout == "{'billing': ['b', 'c'], 'audit': ['b', 'c']}\n"
 
 
+def stream_consumer(folder: Path, _: str) -> None:
+    """Twice on one file: what the first run has consumed does not come again."""
+    for _attempt in range(2):
+        ended = run(str(EXAMPLES / "stream_consumer.py"), str(folder / "events.db"), cwd=folder)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout == "60 orders, each customer's in order: True\n"
+
+
 def boto3_client(folder: Path, url: str) -> None:
     """Twice against one daemon: it leaves nothing behind that is in the way of the second run."""
     for _attempt in range(2):
@@ -146,6 +154,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "embedded_queue.py": embedded_queue,
     "fastapi_app.py": fastapi_app,
     "rule_with_two_targets.py": rule_with_two_targets,
+    "stream_consumer.py": stream_consumer,
     "test_with_manual_clock.py": manual_clock,
 }
 

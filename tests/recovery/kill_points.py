@@ -2,11 +2,13 @@
 
     python kill_points.py POINT NUMBER CHECKPOINT_PAGES appender KIND PATH
     python kill_points.py POINT NUMBER CHECKPOINT_PAGES broker PATH
+    python kill_points.py POINT NUMBER CHECKPOINT_PAGES streams PATH
     python kill_points.py POINT NUMBER CHECKPOINT_PAGES writer ...
 
 NUMBER counts the commits of the process from 0. The appender runs `store_appender`, and with a KIND
 of writer it is the writer process that dies, except at `PARENT_POINTS`; the broker runs
-`broker_client`; `writer` is the armed writer process itself, started by the other two or by a test.
+`broker_client`, streams `stream_client`; `writer` is the armed writer process itself, started by
+the other two or by a test.
 
 Nothing in eventcore knows of this: the connection of the one `RowFile` is replaced by one that
 counts what it executes.
@@ -171,6 +173,11 @@ def main(point: str, number: int, checkpoint_pages: int, program: str, *argument
 
         with contextlib.suppress(StoreError):  # its writer process died
             asyncio.run(store_appender.main(arguments[0], arguments[1], 0))
+        return 0
+    if program == "streams":
+        from tests.recovery import stream_client
+
+        asyncio.run(stream_client.main(arguments[0]))
         return 0
     from tests.recovery import broker_client
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import final
 
 from eventcore.errors import StoreUnavailable
+from eventcore.outcome import LOG_KEY_FIRST
 from eventcore.stores.base import Batch, Done
 from eventcore.stores.memory import MemoryStore
 
@@ -30,6 +31,8 @@ class PendingStore:
         self.recoveries_failing = 0
         self.loads_failing_at: int | None = None
         """The next load raises after so many rows."""
+        self.scans_failing = 0
+        """So many scans of log rows raise."""
         self._must_recover = False
 
     @property
@@ -102,6 +105,9 @@ class PendingStore:
         limit: int,
         bytes_max: int | None = None,
     ) -> list[tuple[int, bytes]]:
+        if self.scans_failing and first_key >= LOG_KEY_FIRST:
+            self.scans_failing -= 1
+            raise StoreUnavailable("injected fault: scan")
         return self.rows.scan(component, first_key, last_key, limit, bytes_max)
 
     def measure(

@@ -1,8 +1,8 @@
 """The AWS API without a network: requests go to the dispatcher as objects.
 
-Two ways in: `wire` sends raw requests and shows raw answers; `sqs`, `events` and `sts` are real
-boto3 clients whose transport is replaced, so that requests are what an SDK sends, and answers pass
-its parsers and its MD5 checks.
+Two ways in: `wire` sends raw requests and shows raw answers; `sqs`, `events`, `kinesis` and `sts`
+are real boto3 clients whose transport is replaced, so that requests are what an SDK sends, and
+answers pass its parsers and its MD5 checks.
 """
 
 from __future__ import annotations
@@ -32,18 +32,40 @@ AUTHORIZATION = (
     b"SignedHeaders=host;x-amz-date;x-amz-target, Signature=00"
 )
 
-JSON_1_1_TARGETS = {"AWSEvents"}
+JSON_1_1_TARGETS = {"AWSEvents", "Kinesis_20131202"}
+
+
+class Parts:
+    """A streamed answer that keeps its parts. `is_full`: the client does not read."""
+
+    def __init__(self) -> None:
+        self.on_drain: Callable[[], None] | None = None
+        self.is_open = True
+        self.is_full = False
+        self.written: list[bytes] = []
+
+    def write(self, part: bytes) -> bool:
+        self.written.append(part)
+        return not self.is_full
+
+    def end(self) -> None:
+        self.is_open = False
 
 
 class Answer:
-    """An exchange that keeps its reply."""
+    """An exchange that keeps its reply, or the parts of one that is streamed."""
 
     def __init__(self) -> None:
         self.on_disconnect: Callable[[], None] | None = None
         self.replies: list[tuple[int, bytes, bytes]] = []
+        self.parts = Parts()
 
     def reply(self, status: int, head: bytes, body: bytes) -> None:
         self.replies.append((status, head, body))
+
+    def stream(self, status: int, head: bytes) -> Parts:
+        self.replies.append((status, head, b""))
+        return self.parts
 
     @property
     def is_there(self) -> bool:
@@ -197,6 +219,11 @@ def sqs(client: Callable[..., Any]) -> Any:
 @pytest.fixture
 def events(client: Callable[..., Any]) -> Any:
     return client("events")
+
+
+@pytest.fixture
+def kinesis(client: Callable[..., Any]) -> Any:
+    return client("kinesis")
 
 
 @pytest.fixture

@@ -91,6 +91,14 @@ class Peer:
             int(status_line.split(" ")[1]), headers, await self._reader.readexactly(length)
         )
 
+    async def exactly(self, size: int) -> bytes:
+        """The next bytes, whatever they are."""
+        return await self._reader.readexactly(size)
+
+    async def line(self) -> bytes:
+        """The next line, without its end."""
+        return (await self._reader.readuntil(b"\r\n"))[:-2]
+
     async def rest(self) -> bytes:
         """Everything until the server ends the connection."""
         try:

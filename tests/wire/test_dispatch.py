@@ -17,7 +17,7 @@ from eventcore.runtime.engine import Engine
 from eventcore.stores.memory import MemoryStore
 from eventcore.wire.aws_json import JSON_1_0
 from eventcore.wire.aws_query import XML
-from eventcore.wire.http import HttpRequest, OnDisconnect
+from eventcore.wire.http import HttpRequest, OnDisconnect, ResponseStream
 
 JSON = {b"content-type": b"application/x-amz-json-1.0", b"host": b"h"}
 
@@ -316,6 +316,9 @@ class Replies:
 
     def reply(self, status: int, head: bytes, body: bytes) -> None:
         self.replies.append((status, head, body))
+
+    def stream(self, status: int, head: bytes) -> ResponseStream:
+        raise AssertionError("nothing is streamed here")
 
 
 class NoWay:

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 ARN = "arn:aws:events:us-east-1:000000000000:"
 QUEUE_ARN = "arn:aws:sqs:us-east-1:000000000000:"
+STREAM_ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/"
 PATTERN = json.dumps({"source": ["shop"]})
 
 
@@ -312,7 +313,7 @@ def test_a_target_is_refused_in_awss_words(events, target, message):
     "target",
     [
         {"Arn": "arn:aws:lambda:us-east-1:000000000000:function:f"},
-        {"Arn": QUEUE_ARN + "q", "KinesisParameters": {"PartitionKeyPath": "$.id"}},
+        {"Arn": QUEUE_ARN + "q", "HttpParameters": {"HeaderParameters": {"a": "b"}}},
         {"Arn": "gopher://example.com/"},
     ],
 )
@@ -320,6 +321,28 @@ def test_a_target_that_could_never_get_anything_is_refused(events, target):
     events.put_rule(Name="r", EventPattern=PATTERN)
     code, _ = refusal(events.put_targets, Rule="r", Targets=[{"Id": "t", **target}])
     assert code == "UnsupportedOperation"
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [(None, None), ("$.detail.customer", "c-7"), ("$.detail.count", "3"), ("$.detail.none", None)],
+)
+def test_a_stream_takes_events_under_their_partition_key(kinesis, events, path, key):
+    kinesis.create_stream(StreamName="s", ShardCount=1)
+    events.put_rule(Name="r", EventPattern=PATTERN)
+    target = {"Id": "t", "Arn": STREAM_ARN + "s"}
+    if path is not None:
+        target["KinesisParameters"] = {"PartitionKeyPath": path}
+    assert events.put_targets(Rule="r", Targets=[target])["FailedEntryCount"] == 0
+    assert events.list_targets_by_rule(Rule="r")["Targets"] == [target]
+    detail = '{"customer": "c-7", "count": 3}'
+    event_id = events.put_events(Entries=[entry(Detail=detail)])["Entries"][0]["EventId"]
+    iterator = kinesis.get_shard_iterator(
+        StreamName="s", ShardId="shardId-000000000000", ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    (record,) = kinesis.get_records(ShardIterator=iterator)["Records"]
+    assert record["PartitionKey"] == (key or event_id)
+    assert json.loads(record["Data"])["detail"] == json.loads(detail)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventcore.server.connection import HttpConnection
+from eventcore.server.connection_owner import ServedConnection
 from eventcore.server.http_limits import HttpLimits
 from eventcore.wire.http import Dispatch, Exchange, HttpRequest
 from tests.wire.http_peer import echo, get, post
@@ -39,10 +40,13 @@ class Owner:
         self.is_draining = False
         self.drops: list[str] = []
 
-    def admit(self, connection: HttpConnection) -> bool:
+    def admit(self, connection: ServedConnection) -> bool:
         return True
 
-    def forget(self, connection: HttpConnection) -> None:
+    def replace(self, connection: ServedConnection, successor: ServedConnection) -> None:
+        pass
+
+    def forget(self, connection: ServedConnection) -> None:
         pass
 
     def note_drop(self, reason: str, peer: str) -> None:
@@ -80,8 +84,8 @@ class Wire:
     def is_closing(self) -> bool:
         return self.has_ended
 
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        return ("127.0.0.1", 5000)
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", 5000) if name == "peername" else None
 
     def set_write_buffer_limits(self, high: int) -> None:
         assert high > 0

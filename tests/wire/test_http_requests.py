@@ -192,7 +192,7 @@ REFUSED = {
     "garbage": (b"\x00\x01\x02garbage\r\n\r\n", 400),
     "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "no version": (b"GET /\r\n\r\n", 505),
-    "http/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "almost http/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\n", 400),
     "unknown version": (b"GET / HTTP/2.0\r\nHost: test\r\n\r\n", 505),
     "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "two hosts": (get("/", "Host: other"), 400),

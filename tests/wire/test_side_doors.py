@@ -527,8 +527,16 @@ async def test_a_service_runs_when_it_holds_something(doors: Doors, wire: Wire) 
     assert answer.body.startswith(b'{"services": {"sqs": "available", "events": "available"')
     wire.create_queue()
     health = (await doors.get("/_localstack/health")).json
-    assert health["services"] == {"sqs": "running", "events": "available", "sts": "available"}
+    assert health["services"] == {
+        "sqs": "running",
+        "events": "available",
+        "kinesis": "available",
+        "sts": "available",
+    }
     assert set(health) == {"services", "edition", "version"}
+    wire.call("CreateStream", service="Kinesis_20131202", StreamName="s", ShardCount=1)
+    health = (await doors.get("/_localstack/health")).json
+    assert health["services"]["kinesis"] == "running"
 
 
 async def test_init_has_no_scripts_and_is_complete(doors: Doors) -> None:

@@ -28,7 +28,9 @@ from eventcore.bench.measurement import Measurement, medians
 from eventcore.bench.process_usage import ProcessTree
 from eventcore.bench.progress import Progress
 from eventcore.bench.report import render_json, render_table
-from eventcore.bench.workloads import WORKLOADS, Bench, BenchSettings
+from eventcore.bench.stream_workloads import STREAM_WORKLOADS
+from eventcore.bench.workloads import WORKLOADS as QUEUE_WORKLOADS
+from eventcore.bench.workloads import Bench, BenchSettings
 from eventcore.errors import InvalidParameter
 
 __all__ = ["add_arguments", "run"]
@@ -37,6 +39,7 @@ OWN_DAEMON: Final = "eventcore"
 FILES_RESERVED: Final = 64
 GROUPS_DEFAULT: Final = 1_000
 """Message groups of a FIFO queue where no number is given."""
+WORKLOADS: Final = {**QUEUE_WORKLOADS, **STREAM_WORKLOADS}
 DEFAULT_WORKLOADS: Final = ("send", "send-batch", "cycle", "cycle-batch", "put-events", "mixed")
 
 
@@ -89,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the queue is a fair queue",
     )
     add("--polls", type=int, default=10_000, metavar="N", help="for long-poll (default 10000)")
+    counts = ", ".join(f"{name} {one.shards}" for name, one in WORKLOADS.items() if one.shards)
+    add("--shards", metavar="N[,N...]", help=f"of the stream (default: {counts})")
+    add("--subscriptions", type=int, default=100, metavar="N", help="for stream-idle (default 100)")
     add("--repeat", type=int, default=1, metavar="N", help="rounds; the table has medians")
     add("--json", action="store_true", help="every run as JSON on standard output")
 
@@ -114,7 +120,7 @@ async def _bench(arguments: argparse.Namespace) -> list[Measurement]:
 
 def _plan(arguments: argparse.Namespace) -> list[tuple[str, BenchSettings]]:
     """The runs of one round. Raises InvalidParameter."""
-    for option in ("connections", "repeat", "rules", "polls"):
+    for option in ("connections", "repeat", "rules", "polls", "subscriptions"):
         if getattr(arguments, option) < 1:
             raise InvalidParameter(option, "Must be at least 1.")
     settings = _settings(arguments)
@@ -125,6 +131,9 @@ def _plan(arguments: argparse.Namespace) -> list[tuple[str, BenchSettings]]:
             raise InvalidParameter("groups", "Must be at least 1 with --fifo.")
     has_groups = any(group_counts)
     depths = _counts("backlog", arguments.backlog)
+    shard_counts = _counts("shards", arguments.shards)
+    if 0 in shard_counts:
+        raise InvalidParameter("shards", "Must be at least 1.")
     plan = []
     for name in arguments.workloads or _default_workloads(has_groups):
         workload = WORKLOADS.get(name)
@@ -133,9 +142,11 @@ def _plan(arguments: argparse.Namespace) -> list[tuple[str, BenchSettings]]:
         if has_groups and not workload.has_groups:
             raise InvalidParameter("workload", "Takes neither --fifo nor --groups.", name)
         backlogs = (depths or [workload.backlog]) if workload.backlog else [0]
+        shards = (shard_counts or [workload.shards]) if workload.shards else [0]
         plan += [
-            (name, msgspec.structs.replace(settings, backlog=backlog, groups=groups))
+            (name, msgspec.structs.replace(settings, backlog=backlog, groups=groups, shards=count))
             for backlog in backlogs
+            for count in shards
             for groups in group_counts or [0]
         ]
     return plan
@@ -152,6 +163,7 @@ def _settings(arguments: argparse.Namespace) -> BenchSettings:
         size_bytes=arguments.size,
         rules=arguments.rules,
         polls=arguments.polls,
+        subscriptions=arguments.subscriptions,
         is_fifo=arguments.fifo,
     )
 
@@ -173,6 +185,8 @@ def _label(name: str, settings: BenchSettings) -> str:
     parts = [f"{name} {settings.backlog:,}" if settings.backlog else name]
     if settings.is_fifo:
         parts.append("FIFO")
+    if settings.shards:
+        parts.append(f"{settings.shards:,} shard{'s' if settings.shards > 1 else ''}")
     if settings.groups:
         parts.append(f"{settings.groups:,} group{'s' if settings.groups > 1 else ''}")
     return ", ".join(parts)

@@ -1,5 +1,5 @@
-"""What the client commands share: where the endpoint is, how queues are named, how bodies come
-in.
+"""What the client commands share: where the endpoint is, how queues are named, how bodies come in
+and lines go out.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ __all__ = [
     "run_against_endpoint",
     "url_of",
     "write_json",
+    "write_line",
+    "write_raw_line",
 ]
 
 ENDPOINT_DEFAULT: Final = "http://127.0.0.1:4566"
@@ -137,10 +139,30 @@ def write_json(content: object) -> None:
     """Writes one line of JSON to standard output. What a terminal would obey, and what its encoding
     does not have, is escaped, which leaves the values as they are.
     """
-    text = encode_json(content).decode()
+    write_line(encode_json(content).decode())
+
+
+def write_line(text: str) -> None:
+    """Writes a line to standard output. What a terminal would obey, and what its encoding does not
+    have, is escaped as in JSON.
+    """
+    sys.stdout.write(escape_text(text, is_ascii=not _is_encodable(text)) + "\n")
+
+
+def write_raw_line(text: str) -> None:
+    """Writes a line to standard output as it is. Only what its encoding does not have is escaped,
+    as Python does.
+    """
+    if not _is_encodable(text):
+        encoding = sys.stdout.encoding
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    sys.stdout.write(text + "\n")
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether standard output's encoding has all of the text."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-        is_ascii = False
     except UnicodeEncodeError:
-        is_ascii = True
-    sys.stdout.write(escape_text(text, is_ascii=is_ascii) + "\n")
+        return False
+    return True

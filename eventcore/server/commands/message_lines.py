@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import Final
 
-from eventcore.codec import encode_json
+from eventcore.server.commands.endpoint_options import write_json, write_line
 from eventcore.server.queue_views import MessageView
 
 __all__ = ["write_message"]
@@ -16,10 +15,12 @@ BODY_SHOWN_CHARACTERS: Final = 120
 
 def write_message(message: MessageView, *, as_json: bool) -> None:
     """Writes it to standard output, whole as JSON; for people, with the first 120 characters of its
-    body.
+    body. What a terminal would obey, and what its encoding does not have, is escaped.
     """
-    shown = encode_json(message).decode() if as_json else _line(message)
-    sys.stdout.write(shown + "\n")
+    if as_json:
+        write_json(message)
+    else:
+        write_line(_line(message))
 
 
 def _line(message: MessageView) -> str:

@@ -20,6 +20,7 @@ from eventcore.server.commands.endpoint_options import (
     run_against_endpoint,
     url_of,
     write_json,
+    write_raw_line,
 )
 
 __all__ = ["add_arguments", "run"]
@@ -90,7 +91,7 @@ async def _receive(
 
 def _show(message: dict[str, Any], *, as_json: bool) -> None:
     if not as_json:
-        sys.stdout.write(message["Body"] + "\n")
+        write_raw_line(message["Body"])
         return
     write_json(
         {

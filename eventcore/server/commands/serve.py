@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `eventcore serve`."""
     defaults = ServeConfig()
     _add_where(parser, defaults)
+    _add_tls(parser)
     _add_how(parser, defaults)
 
 
@@ -63,6 +64,16 @@ def _add_where(parser: argparse.ArgumentParser, defaults: ServeConfig) -> None:
         help="allow a --host that other machines can reach. The daemon checks no keys and no "
         "signatures: whoever reaches the port can read, change and delete everything in it",
     )
+
+
+def _add_tls(parser: argparse.ArgumentParser) -> None:
+    tls = parser.add_argument_group("TLS", "with both, the port speaks TLS and nothing else")
+    tls.add_argument(
+        "--tls-certificate",
+        metavar="FILE",
+        help="the certificate, and the chain behind it, in PEM form",
+    )
+    tls.add_argument("--tls-key", metavar="FILE", help="its key in PEM form, not encrypted")
 
 
 def _add_how(parser: argparse.ArgumentParser, defaults: ServeConfig) -> None:
@@ -147,6 +158,8 @@ def _config(arguments: argparse.Namespace) -> ServeConfig:
         committer=arguments.committer,
         drain_ms=arguments.drain_ms,
         allow_remote=arguments.allow_remote,
+        tls_certificate=arguments.tls_certificate,
+        tls_key=arguments.tls_key,
     )
 
 

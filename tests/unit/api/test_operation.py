@@ -19,7 +19,7 @@ from eventcore.runtime.engine import Engine
 from eventcore.wire.aws_json import JSON_1_1
 from eventcore.wire.credential import ANONYMOUS, CACHED_MAX, Callers
 from eventcore.wire.fault import Fault
-from eventcore.wire.http import HttpRequest, OnDisconnect
+from eventcore.wire.http import HttpRequest, OnDisconnect, ResponseStream
 
 
 class HeldEngine:
@@ -48,6 +48,9 @@ class Replies:
     def reply(self, status: int, head: bytes, body: bytes) -> None:
         self.replies.append((status, head, body))
 
+    def stream(self, status: int, head: bytes) -> ResponseStream:
+        raise AssertionError("nothing is streamed here")
+
 
 class Waiter:
     def __init__(self) -> None:
@@ -66,13 +69,15 @@ SERVICE = Service(
 )
 
 
-def make_call(**headers: bytes) -> tuple[Call, HeldEngine, Replies, list[BaseException]]:
+def make_call(
+    service: Service = SERVICE, /, **headers: bytes
+) -> tuple[Call, HeldEngine, Replies, list[BaseException]]:
     engine, replies, bugs = HeldEngine(), Replies(), list[BaseException]()
     named = {key.replace("_", "-").encode(): value for key, value in headers.items()}
     request = HttpRequest(b"POST", b"/", named, b"", "peer")
     call = Call(
         cast(Engine, engine),
-        SERVICE,
+        service,
         ANONYMOUS,
         request,
         replies,
@@ -170,6 +175,29 @@ def test_a_call_that_was_answered_waits_for_nothing():
     engine.release()
     call.wait_for(Waiter())
     assert replies.on_disconnect is None
+
+
+def test_answers_are_encoded_in_the_protocol_of_the_service():
+    answer = {"Data": b"x", "At": 1_700_000_000.5}
+    assert make_call()[0].encode(answer) == b'{"Data":"eA==","At":1700000000.5}'
+    in_cbor = make_call(SERVICE.in_cbor(frozenset(("At",))))[0].encode(answer)
+    assert in_cbor == b"\xa2\x64Data\x41x\x62At\xc1\x1b" + (1_700_000_000_500).to_bytes(8, "big")
+
+
+def test_a_streamed_answer_has_a_content_type_of_its_own_and_the_requests_id():
+    head = b"content-type: text/plain\r\nx-amzn-requestid: id\r\n"
+    assert make_call()[0].stream_head(b"text/plain") == head
+    extended = Service(
+        name="e",
+        target_prefix="E",
+        content_type=JSON_1_1,
+        operations=[],
+        errors={},
+        has_extended_id=True,
+    )
+    for service in (extended, extended.in_cbor(frozenset())):
+        call = make_call(service)[0]
+        assert call.stream_head(b"text/plain") == head + b"x-amz-id-2: aWRpZA==\r\n"
 
 
 def test_the_base_url_is_where_the_caller_reached_us():

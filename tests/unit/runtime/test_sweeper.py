@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from eventcore.limits import AWS_QUOTAS
+from eventcore.outcome import LOG_KEY_FIRST, Mutation
 from eventcore.runtime import sweeper
+from eventcore.stores.base import LOG_SHIFT, Batch
 from tests.unit.runtime.rig import EngineRig, turn
 
 DIRECTORY = 0
 FIRST = 1
+LOG_KEY_MAX = (1 << 63) - 1
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +160,68 @@ async def test_close_stops_it_and_the_next_start_goes_on():
     again = await rig.crash()
     await again.run_for(10_000)
     assert again.rows_of(FIRST) == 0
+
+
+def add_log_rows(rig: EngineRig, component: int, *sizes: int, logs: int = 1) -> None:
+    """What a machine of log rows leaves behind: `sizes` in each of its logs."""
+    batch = Batch()
+    for log in range(logs):
+        base = LOG_KEY_FIRST | log << LOG_SHIFT
+        batch.add(component, [Mutation(base | n, bytes(size)) for n, size in enumerate(sizes)])
+    rig.store.rows.append(batch, lambda error: None)
+
+
+def log_rows_of(rig: EngineRig, component: int) -> int:
+    return len(rig.store.rows.measure(component, LOG_KEY_FIRST, LOG_KEY_MAX, 1_000))
+
+
+async def test_log_rows_go_after_the_hot_rows_and_before_the_directorys_row():
+    rig = await with_deleted_queue(messages=14)
+    add_log_rows(rig, FIRST, *[5] * 8, logs=3)
+    add_log_rows(rig, FIRST + 1, 5, 5)
+    left = [(rig.rows_of(FIRST), log_rows_of(rig, FIRST))]
+    while left[-1] != (0, 0):
+        assert rig.rows_of(DIRECTORY) == 2
+        await rig.run_for(sweeper.PAUSE_MS)
+        left.append((rig.rows_of(FIRST), log_rows_of(rig, FIRST)))
+    assert left == [(15, 24), (5, 24), (0, 24), (0, 14), (0, 4), (0, 0)]
+    await rig.run_for(sweeper.PAUSE_MS)
+    assert rig.rows_of(DIRECTORY) == 1
+    assert log_rows_of(rig, FIRST + 1) == 2, "another component's"
+
+
+async def test_a_slice_ends_with_the_row_that_reaches_its_bytes(monkeypatch):
+    monkeypatch.setattr(sweeper, "SLICE_BYTES", 1_000)
+    rig = await with_deleted_queue(messages=0)
+    add_log_rows(rig, FIRST, 400, 400, 400, 5_000, 0, 0, 999, 1, 1)
+    left = [9]
+    while left[-1]:
+        await rig.run_for(sweeper.PAUSE_MS)
+        if log_rows_of(rig, FIRST) != left[-1]:
+            left.append(log_rows_of(rig, FIRST))
+    assert left == [9, 6, 5, 1, 0]
+
+
+async def test_no_value_is_read_to_be_swept(monkeypatch):
+    rig = await with_deleted_queue()
+    add_log_rows(rig, FIRST, *[100] * 25)
+    monkeypatch.setattr(type(rig.store), "scan", None)
+    monkeypatch.setattr(type(rig.store), "read", None)
+    await rig.run_for(10_000)
+    assert (rig.rows_of(FIRST), log_rows_of(rig, FIRST)) == (0, 0)
+
+
+@pytest.mark.parametrize("steps", range(1, 7))
+@pytest.mark.parametrize("is_durable", [False, True])
+async def test_a_crash_among_log_rows_starts_it_over(steps, is_durable):
+    rig = await with_deleted_queue(messages=5)
+    add_log_rows(rig, FIRST, *[5] * 35)
+    for _ in range(steps):
+        rig.clock.advance(sweeper.PAUSE_MS)
+        await turn()
+        if rig.store.pending is not None and _ < steps - 1:
+            rig.store.commit()
+    again = await rig.crash(is_durable=is_durable)
+    await again.run_for(10_000)
+    assert (again.rows_of(FIRST), log_rows_of(again, FIRST)) == (0, 0)
+    assert again.rows_of(DIRECTORY) == 1

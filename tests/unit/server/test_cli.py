@@ -95,6 +95,18 @@ COMMAND_LINES = {
     "group's older name": ("send", "q hi --group-id g", {"group_id": "g", "body": "hi"}),
     "explain": ("explain", "--rule r e.json --bus b", {"rule": "r", "event": "e.json", "bus": "b"}),
     "lint": ("lint", "--json --bus b", {"bus": "b", "json": True}),
+    "streams put": (
+        "streams put",
+        "s --key k a --json b",
+        {"stream": "s", "data": ["a", "b"], "key": "k", "json": True},
+    ),
+    "streams tail": (
+        "streams tail",
+        "--from LATEST s --after 0=1 --shard 3 --after 1=2",
+        {"stream": "s", "start": "LATEST", "after": ["0=1", "1=2"], "shard": ["3"]},
+    ),
+    "streams reshard": ("streams reshard", "--merge 1 2 s", {"stream": "s", "merge": ["1", "2"]}),
+    "streams lag": ("streams lag", "s --group g", {"stream": "s", "group": "g"}),
     "bench": ("bench", "send --json cycle", {"workloads": ["send", "cycle"], "json": True}),
 }
 
@@ -111,7 +123,7 @@ def test_options_and_other_arguments_mix(monkeypatch, name, line, expected):
 
     module = import_module(f"eventcore.server.commands.{cli.COMMANDS[name][0]}")
     monkeypatch.setattr(module, "run", run)
-    assert cli.main([name, *line.split()]) == 0
+    assert cli.main([*name.split(), *line.split()]) == 0
     assert {key: taken[0][key] for key in expected} == expected
 
 
@@ -130,6 +142,17 @@ def test_no_command_shows_all_of_them_and_is_exit_2(capsys):
     assert cli.main([]) == 2
     shown = capsys.readouterr().out
     assert all(f"\n  {name} " in shown for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("line", "status"), [([], 2), (["--help"], 0), (["-h"], 0), (["rename"], 2), (["peek"], 2)]
+)
+def test_the_commands_of_a_group_are_shown(capsys, line, status):
+    assert cli.main(["streams", *line]) == status
+    shown = "".join(capsys.readouterr())
+    assert "usage: eventcore streams COMMAND" in shown
+    assert "tail" in shown
+    assert "redrive" not in shown
 
 
 def test_version_is_the_package_s(capsys):

@@ -15,7 +15,7 @@ from eventcore.server.door_request import READ_METHODS, DoorRequest
 from eventcore.server.looks import Look, Looks, Visit
 from eventcore.wire.credential import ANONYMOUS
 from eventcore.wire.fault import Fault
-from eventcore.wire.http import HttpRequest, OnDisconnect
+from eventcore.wire.http import HttpRequest, OnDisconnect, ResponseStream
 
 
 class FakeEngine:
@@ -53,6 +53,9 @@ class Answer:
     def reply(self, status: int, head: bytes, body: bytes) -> None:
         assert head.endswith(b"\r\n")
         self.replies.append((status, body))
+
+    def stream(self, status: int, head: bytes) -> ResponseStream:
+        raise AssertionError("nothing here is answered in parts")
 
     @property
     def status(self) -> int:
@@ -235,6 +238,8 @@ def test_a_path_is_taken_apart_before_it_is_decoded(target, segments):
 def test_the_url_is_the_one_that_the_caller_used():
     assert request_for(b"/_a", host="h:1").base_url == "http://h:1"
     assert request_for(b"/_a", host="h", x_forwarded_proto="https").base_url == "https://h"
+    over_tls = HttpRequest(b"GET", b"/_a", {b"host": b"h"}, b"", "peer", is_secure=True)
+    assert DoorRequest(over_tls, ANONYMOUS, "id").base_url == "https://h"
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("-1", -1), ("007", 7), ("10", 10)])

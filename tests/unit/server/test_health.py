@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from eventcore.server.health import with_health
-from eventcore.wire.http import HttpRequest, OnDisconnect
+from eventcore.wire.http import HttpRequest, OnDisconnect, ResponseStream
 
 
 class Answer:
@@ -16,6 +16,9 @@ class Answer:
         assert self.status == 0
         assert head.endswith(b"\r\n")
         self.status, self.body = status, body
+
+    def stream(self, status: int, head: bytes) -> ResponseStream:
+        raise AssertionError("nothing here is answered in parts")
 
 
 def ask(target: bytes, *, method: bytes = b"GET", is_ready: bool = True) -> Answer:
