@@ -5,9 +5,10 @@
     python -m bench.bench_streams --only put get       # parts of it
     python -m bench.bench_streams --json results.json  # keeps all rounds
 
-Parts: `put`, `get`, `tip`, `idle`, `restart` are a daemon over HTTP, started for each measurement
-(`stream_daemon.py`); `embedded` is a program with `eventcore.open` (`stream_embedded.py`); `curves`
-says what operations cost against sizes that should not matter (`stream_curves.py`).
+Parts: `put`, `get`, `tip`, `feed`, `idle`, `restart` are a daemon over HTTP, started for each
+measurement (`stream_daemon.py`); `embedded` is a program with `eventcore.open`
+(`stream_embedded.py`); `curves` says what operations cost against sizes that should not matter
+(`stream_curves.py`).
 
 Every record that was put is read again and booked: the exit status is 1 when one is missing, came
 twice or came out of order, and where a target is missed. Take it on a machine that does nothing
@@ -30,7 +31,7 @@ from bench.stream_curves import measure_curves
 from bench.stream_figures import Results, show, write
 from bench.stream_load import say
 
-PARTS: Final = ("put", "get", "embedded", "tip", "idle", "restart", "curves")
+PARTS: Final = ("put", "get", "embedded", "tip", "feed", "idle", "restart", "curves")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ async def measure(part: str, results: Results, effort: Effort) -> None:
     elif part == "tip":
         await stream_embedded.measure_tip(results, rounds, seconds)
         await stream_daemon.measure_tip(results, rounds, seconds)
+    elif part == "feed":
+        await stream_daemon.measure_feed(results, rounds, seconds)
     elif part == "idle":
         await stream_daemon.measure_idle(results, rounds, effort.idle_seconds)
     elif part == "restart":

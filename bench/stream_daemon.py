@@ -26,7 +26,14 @@ from eventcore.bench.progress import Progress
 from eventcore.bench.stream_workloads import STREAM_WORKLOADS
 from eventcore.bench.workloads import Bench, BenchSettings
 
-__all__ = ["measure_get", "measure_idle", "measure_put", "measure_restart", "measure_tip"]
+__all__ = [
+    "measure_feed",
+    "measure_get",
+    "measure_idle",
+    "measure_put",
+    "measure_restart",
+    "measure_tip",
+]
 
 SIZE: Final = 256
 SHARDS: Final = 4
@@ -191,6 +198,27 @@ async def measure_tip(results: Results, rounds: int, seconds: float) -> None:
             figure("tip", f"{title}, p50", "ms", p50[name], at_most=2 if is_push else None),
             figure("tip", f"{title}, p99", "ms", p99[name], at_most=10 if is_push else None),
         ]
+
+
+async def measure_feed(results: Results, rounds: int, seconds: float) -> None:
+    """PutRecords while 1, 5 or 20 consumers are told of everything: what one more record told
+    costs, the put included.
+    """
+    told_us: dict[int, list[float]] = {1: [], 5: [], 20: []}
+    for _ in range(rounds):
+        for consumers, costs in told_us.items():
+            settings = BenchSettings(
+                4, seconds, 0.5, size_bytes=SIZE, shards=SHARDS, subscriptions=SHARDS * consumers
+            )
+            bench = await _workload(results, "stream-feed", settings)
+            told = bench.run.messages * consumers
+            costs.append(1e6 * (bench.cost.server_cpu_s or 0.0) / max(1, told))
+            summary = bench.ledger.summary()
+            if bench.notes["told"] != summary.sent * consumers:
+                results.faults.append(f"feed: {bench.notes['told']:,.0f} told of {summary.sent:,}")
+    for consumers, costs in told_us.items():
+        name = f"PutRecords x 500, told to {consumers}"
+        results.figures.append(figure("feed", name, "CPU µs/record told", costs))
 
 
 async def measure_idle(results: Results, rounds: int, seconds: float) -> None:

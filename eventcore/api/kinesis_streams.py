@@ -68,7 +68,9 @@ def create_stream(call: Call, request: CreateStreamRequest) -> bytes:
     if request.record_distribution_strategy == UNSUPPORTED_STRATEGY:
         raise unsupported("the record distribution strategy AUTO")
     details = request.stream_mode_details
-    mode = PROVISIONED if details is None or details.stream_mode is None else details.stream_mode
+    mode = None if details is None else details.stream_mode
+    if mode is None:  # as AWS was recorded to do: with neither mode nor count, four shards
+        mode = ON_DEMAND if request.shard_count is None else PROVISIONED
     tags = request.tags or {}
     check_tags(tags)
     size_kib = request.max_record_size_in_kib

@@ -140,11 +140,11 @@ class ConsumerGroup:
     def heartbeat(self, beat: Heartbeat, now_ms: int) -> Outcome[Assignment]:
         """Hears of a worker, and tells it what it owns. Writes rows only for what changes.
 
-        Raises InvalidParameter, LimitExceeded("GROUP_WORKERS_MAX", "GROUP_LEASES_MAX").
+        Raises InvalidParameter, LimitExceeded("group_workers_max", "group_leases_max").
         """
         beat.validate()
         if beat.worker_id not in self._workers and len(self._workers) >= limits.GROUP_WORKERS_MAX:
-            raise LimitExceeded("GROUP_WORKERS_MAX", limits.GROUP_WORKERS_MAX)
+            raise LimitExceeded("group_workers_max", limits.GROUP_WORKERS_MAX)
         added, vanished = self._difference(beat.lineage)
         mutations: list[Mutation] = []
         self._arrive(now_ms)
@@ -301,7 +301,7 @@ class ConsumerGroup:
             if name not in self._numbers and name not in passed
         ]
         if len(self._leases) + len(added) - len(vanished) > limits.GROUP_LEASES_MAX:
-            raise LimitExceeded("GROUP_LEASES_MAX", limits.GROUP_LEASES_MAX)
+            raise LimitExceeded("group_leases_max", limits.GROUP_LEASES_MAX)
         return added, vanished
 
     def _ancestors(self, nodes: Mapping[str, ShardNode]) -> set[str]:

@@ -89,7 +89,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     is_leaving: bool = False
 
     def validate(self) -> None:
-        """Raises InvalidParameter, LimitExceeded("GROUP_LEASES_MAX")."""
+        """Raises InvalidParameter, LimitExceeded("group_leases_max")."""
         check_text("worker_id", self.worker_id, limits.WORKER_ID_CHARACTERS_MAX)
         if not limits.LEASE_MS_MIN <= self.lease_ms <= limits.LEASE_MS_MAX:
             raise InvalidParameter(

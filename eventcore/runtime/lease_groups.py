@@ -189,11 +189,11 @@ class ConsumerGroups:
 
     def wait(self, arn: str, change: int, wait_ms: int, done: Callable[[], None]) -> LeasePoll:
         """Calls `done` once, later: see the file's rules. Raises NotFound,
-        LimitExceeded("GROUP_POLLS_MAX").
+        LimitExceeded("group_polls_max").
         """
         group = self.find(arn)
         if self._poll_count >= limits.GROUP_POLLS_MAX:
-            raise LimitExceeded("GROUP_POLLS_MAX", limits.GROUP_POLLS_MAX)
+            raise LimitExceeded("group_polls_max", limits.GROUP_POLLS_MAX)
         poll = LeasePoll(self, arn, change, done)
         if group.change == change:
             deadline_ms = self._clock.now_ms() + wait_ms

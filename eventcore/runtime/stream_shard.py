@@ -117,7 +117,8 @@ class ShardConsumer:
             scope.cancel()
 
     def abort(self) -> None:
-        """At once: the shard is not ours any more."""
+        """At once: the shard is not ours any more. May be called again."""
+        self._is_ours()  # says so, if it was not known
         self._ending = self._ending or "lost"
         self._whole.cancel()
 
@@ -316,7 +317,7 @@ class ShardConsumer:
                 done = max(done, at)
 
         def make(attempt: int) -> RecordBatch | None:
-            if done == len(chunk) - 1 and attempt > 1 and not is_shard_end:
+            if done == len(chunk) - 1 and not is_shard_end:
                 return None
             return RecordBatch(
                 self.shard_id,

@@ -393,11 +393,8 @@ class StreamWorker:
             now_ms = self._pauses.now_ms()
             next_ms: int | None = None
             for consumer in self._consumers.values():
-                if consumer.is_lost:
-                    continue
                 if consumer.ends_ms <= now_ms:
-                    log.warning("lease_over", shard=consumer.shard_id, worker=self.worker_id)
-                    consumer.abort()
+                    consumer.abort()  # even if it knows: what it has begun goes on
                 elif next_ms is None or consumer.ends_ms < next_ms:
                     next_ms = consumer.ends_ms
             wait_ms = self._lease_ms if next_ms is None else next_ms - now_ms

@@ -270,8 +270,10 @@ class Streams:
 
     def set_spec(self, stream: Stream, spec: StreamSpec) -> None:
         """Changes retention, record size, mode, warm throughput or encryption; see
-        Stream.set_spec.
+        Stream.set_spec. Raises LimitExceeded, too.
         """
+        if spec.mode != stream.spec.mode:
+            self._check_account(stream.arn, stream.open_shards, spec.mode, is_new=True)
         self._host.run(stream, stream.set_spec(spec, self._host.now_ms))
 
     def describe_as(self, stream: Stream, spec: StreamSpec) -> None:

@@ -332,7 +332,7 @@ class Stream:
                 f"NewStartingHashKey {at} used in SplitShard() on shard {shard.id} in stream "
                 f"{self.name} under account {self.account} is not both greater than one plus the "
                 f"shard's StartingHashKey {shard.first_hash} and less than the shard's "
-                f"EndingHashKey {shard.last_hash - 1}.",
+                f"EndingHashKey {shard.last_hash}.",
                 at,
             )
         return shard, key

@@ -64,6 +64,15 @@ def test_each_record_is_told_at_the_tip(workload: str, proven_run: Callable[...,
     assert run["latency"]["count"] == 20
 
 
+def test_all_consumers_are_fed_with_everything(proven_run: Callable[..., Any]) -> None:
+    run = proven_run(
+        *("stream-feed", "--count", "6", "--connections", "2"),
+        *("--shards", "2", "--subscriptions", "6"),
+    )
+    assert run["messages"] == run["ledger"]["sent"] == 3_000
+    assert run["notes"] == {"consumers": 3, "told": 9_000}
+
+
 def test_all_consumers_of_a_shard_are_woken(proven_run: Callable[..., Any]) -> None:
     run = proven_run(
         *("stream-idle", "--count", "12", "--rate", "200", "--connections", "2"),

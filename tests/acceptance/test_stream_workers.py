@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +25,9 @@ from eventcore.errors import (
 )
 from eventcore.runtime.lease_client import DaemonLeases
 from eventcore.runtime.stream_kinesis import KinesisSource
+from eventcore.runtime.stream_source import StreamRecord
+from eventcore.runtime.stream_worker import StreamWorker
+from tests.acceptance.conftest import Daemon, client_for
 
 WORKER = Path(__file__).with_name("stream_worker_process.py")
 SECONDS_MAX = 60
@@ -145,6 +150,46 @@ def test_workers_share_a_stream_and_take_over_from_one_that_is_killed(stream, pr
         mine = [number for worker, k, number in processes.lines if (worker, k) == ("b", key)]
         assert mine == sorted(mine), "each worker has a key in its order"
     processes.stop("b")
+
+
+async def test_a_worker_outlives_a_crash_of_the_daemon(tmp_path):
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    daemon = Daemon(tmp_path / "data", "--port", str(port))
+    daemon.start()
+    arn = "arn:aws:kinesis:us-east-1:000000000000:stream/lasting"
+    seen: list[tuple[str, int]] = []
+
+    async def handler(record: StreamRecord) -> None:
+        seen.append((record.partition_key, int(record.text)))
+
+    async def until(count: int) -> None:
+        async with asyncio.timeout(SECONDS_MAX):
+            while len(set(seen)) < count:
+                await asyncio.sleep(0.02)
+
+    try:
+        kinesis = client_for(daemon.url, "kinesis")
+        kinesis.create_stream(StreamName="lasting", ShardCount=2)
+        put(kinesis, "lasting", range(2))
+        worker = StreamWorker(
+            source=KinesisSource(arn, endpoint_url=daemon.url, poll_ms=200, client_options=OPTIONS),
+            leases=DaemonLeases(daemon.url, arn, "billing"),
+            handler=handler,
+        )
+        running = asyncio.create_task(worker.run())
+        await until(2 * KEYS)
+        daemon.kill()
+        await asyncio.sleep(0.5)
+        daemon.start()
+        put(kinesis, "lasting", range(2, 4))
+        await until(4 * KEYS)
+        assert sorted(set(seen)) == [(str(key), n) for key in range(KEYS) for n in range(4)]
+        worker.stop()
+        await running
+    finally:
+        daemon.kill()
 
 
 async def test_leases_over_the_wire(daemon, stream):

@@ -1,4 +1,6 @@
-"""`python -m tests.simulation [--seed N | --seeds A-B] [--steps N] [--trace]`: replays seeds."""
+"""`python -m tests.simulation [--world queues|streams] [--seed N | --seeds A-B] [--steps N]
+[--trace]`: replays seeds.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,17 @@ import logging
 import sys
 import time
 
+from tests.simulation.stream_world import StreamWorld
 from tests.simulation.world import World
 
 STEPS = 400
+STREAMS_SEEN = ("acknowledged", "failed", "deliveries", "pushes")
 
 
 def main() -> int:
     """Runs the worlds asked for; 1 and the way there when one of them breaks a promise."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--world", choices=("queues", "streams"), default="queues")
     parser.add_argument("--seed", type=int, help="one seed")
     parser.add_argument("--seeds", default="1-100", help="a range of seeds (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps (default: %(default)s)")
@@ -29,13 +34,14 @@ def main() -> int:
     began = time.perf_counter()
     totals: dict[str, int] = {}
     for seed in seeds:
-        world = World(seed)
+        world = StreamWorld(seed) if options.world == "streams" else World(seed)
         try:
             asyncio.run(world.run(options.steps))
         except Exception as error:
             print(*world.trace[-40:], sep="\n")
             print(f"seed {seed} after {len(world.trace)} steps: {error!r}")
-            print(f"again: python -m tests.simulation --seed {seed} --steps {options.steps}")
+            again = f"--world {options.world} --seed {seed} --steps {options.steps}"
+            print(f"again: python -m tests.simulation {again}")
             if options.seed is not None:
                 raise
             return 1
@@ -43,12 +49,20 @@ def main() -> int:
             print(*world.trace, sep="\n")
         for name, count in world.counts.items():
             totals[name] = totals.get(name, 0) + count
-        for name in ("acknowledged", "failed", "deliveries", "repeats", "renewals"):
-            totals[name] = totals.get(name, 0) + getattr(world.ledger, name)
-        totals["duplicates"] = totals.get("duplicates", 0) + world.promises.duplicates
+        for name, count in _seen(world).items():
+            totals[name] = totals.get(name, 0) + count
     print(f"{len(seeds)} seeds in {time.perf_counter() - began:.1f} s, no promise broken")
     print(*(f"{name} {count}" for name, count in totals.items()), sep=", ")
     return 0
+
+
+def _seen(world: World | StreamWorld) -> dict[str, int]:
+    """What happened in a world that its steps do not tell."""
+    if isinstance(world, StreamWorld):
+        return {name: getattr(world, name) for name in STREAMS_SEEN}
+    names = ("acknowledged", "failed", "deliveries", "repeats", "renewals")
+    seen = {name: getattr(world.ledger, name) for name in names}
+    return {**seen, "duplicates": world.promises.duplicates}
 
 
 if __name__ == "__main__":

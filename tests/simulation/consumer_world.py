@@ -3,14 +3,16 @@ slow, fails and crashes.
 
 Workers come and go; some are stopped, some die, some are cut off from their group and go on until
 their own clock tells them to stop. Shards are split and merged meanwhile. At the end all faults are
-over, and everything that was acknowledged must have been handled: none is lost, and none of a
-partition key was handled for the first time before one that was put earlier.
+over, and everything that was acknowledged must have been handled: none is lost, none of a partition
+key was handled for the first time before one that was put earlier, and no two workers were ever
+busy with one partition key at the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, final
 
 from eventcore.arn import stream_arn
@@ -33,7 +35,7 @@ __all__ = ["ConsumerWorld"]
 
 ARN: Final = stream_arn("000000000000", "us-east-1", "orders")
 GROUP: Final = "billing"
-KEYS: Final = 6
+KEYS: Final = 4
 WORKERS_MAX: Final = 4
 OPEN_SHARDS_MAX: Final = 6
 END_ROUNDS_MAX: Final = 400
@@ -44,8 +46,8 @@ STEPS: Final = {
     "start": 6,
     "stop": 3,
     "kill": 2,
-    "cut_off": 2,
-    "join": 2,
+    "cut_off": 4,
+    "join": 1,
     "split": 3,
     "merge": 3,
     "fail": 1,
@@ -98,6 +100,8 @@ class ConsumerWorld:
         self.workers: dict[str, tuple[StreamWorker, _Line, asyncio.Task[None]]] = {}
         self.others: set[asyncio.Task[Any]] = set()
         self.born = 0
+        self.busy: dict[str, list[str]] = {}
+        self.clashes: list[tuple[str, ...]] = []
         self.is_calm = False
 
     def _new_engine(self) -> Engine:
@@ -125,9 +129,10 @@ class ConsumerWorld:
     # What happens
 
     async def _put(self) -> None:
-        key = str(self.chance.randrange(KEYS))
-        self._do(self._put_one(key, self.sent[key]))
-        self.sent[key] += 1
+        for _ in range(self.chance.choice([1, 1, 8])):
+            key = str(self.chance.randrange(KEYS))
+            self._do(self._put_one(key, self.sent[key]))
+            self.sent[key] += 1
 
     async def _put_one(self, key: str, number: int) -> None:
         await Stream(self.engine, ARN).put(str(number), partition_key=key)
@@ -155,7 +160,7 @@ class ConsumerWorld:
         worker = StreamWorker(
             source=BrokerSource(self.engine, ARN),
             leases=line,
-            handler=self._handle,
+            handler=self._handler_of(name),
             worker_id=name,
             clock=self.clock,
             drain_ms=60_000,
@@ -163,14 +168,27 @@ class ConsumerWorld:
         )
         self.workers[name] = (worker, line, asyncio.ensure_future(worker.run()))
 
+    def _handler_of(self, name: str) -> Callable[[StreamRecord], Awaitable[None]]:
+        async def handle(record: StreamRecord) -> None:
+            busy = self.busy.setdefault(record.partition_key, [])
+            busy.append(name)
+            if len(busy) > 1:
+                self.clashes.append((record.partition_key, *busy))
+            try:
+                await self._handle(record)
+            finally:
+                busy.remove(name)
+
+        return handle
+
     async def _handle(self, record: StreamRecord) -> None:
         chance = 1.0 if self.is_calm else self.chance.random()
         if chance < 0.05:
             raise ValueError("a fault of the handler")
         if chance < 0.1:
             raise Retry(delay_ms=50)
-        if chance < 0.3:
-            await Pauses(self.clock).sleep(self.chance.choice([1, 100, 1_500]))
+        if chance < 0.5:
+            await Pauses(self.clock).sleep(self.chance.choice([1, 300, 1_500]))
         else:
             await asyncio.sleep(0)
         self.handled.append((record.partition_key, int(record.text)))
@@ -305,6 +323,7 @@ class ConsumerWorld:
             group.check()
 
     def _check(self) -> None:
+        assert not self.clashes, f"seed {self.seed}: at the same time {self.clashes[:5]}"
         for key in self.sent:
             firsts = list(dict.fromkeys(number for k, number in self.handled if k == key))
             assert firsts == sorted(firsts), f"seed {self.seed}: key {key} {firsts}"

@@ -42,6 +42,7 @@ from eventcore.streams.stream_spec import (
 from eventcore.testing import ManualClock, SeededIds
 from tests.simulation.pending_store import PendingStore
 from tests.simulation.stream_ledger import Follower, Life, Put
+from tests.simulation.stream_workers import Workers
 
 __all__ = ["StreamWorld"]
 
@@ -52,11 +53,15 @@ WEIGHTS: Final = {
     "put": 30,
     "put_badly": 1,
     "pull": 24,
-    "follow": 3,
+    "follow": 8,
     "forget": 1,
     "subscribe": 6,
     "unsubscribe": 3,
     "resume": 6,
+    "beat": 8,
+    "work": 12,
+    "checkpoint": 6,
+    "crash_worker": 1,
     "split": 2,
     "merge": 2,
     "count": 1,
@@ -152,7 +157,8 @@ class StreamWorld:
         self.breach: BaseException | None = None
         self._seen: object = None
         """What the last look at a quiet moment saw."""
-        self.engine = self._new_engine()
+        self.engine: Engine = self._new_engine()
+        self.workers = Workers(self)
 
     def _new_engine(self) -> Engine:
         ids = SeededIds(self.chance.randrange(1 << 30))
@@ -181,21 +187,23 @@ class StreamWorld:
             if asyncio.iscoroutine(found):
                 await found
         except (StoreUnavailable, NotFound, Conflict) as error:
-            self._note(type(error).__name__)
+            self.note(type(error).__name__)
         self._check()
 
     def _note_breach(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception in a callback of the loop: the step that is running ends with it."""
         self.breach = self.breach or context.get("exception") or RuntimeError(context["message"])
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Adds to the trace of the step."""
         self.trace[-1] += f" {text}"
 
-    def _call(
+    def call(
         self,
         on_commit: Callable[[], None] = lambda: None,
         on_fail: Callable[[], None] = lambda: None,
     ) -> None:
+        """Closes a request; what became of it counts for this engine only."""
         engine = self.engine
 
         def commit() -> None:
@@ -217,11 +225,16 @@ class StreamWorld:
 
     def _stream(self) -> Stream:
         name = self.chance.choice(NAMES)
-        self._note(name)
+        self.note(name)
+        return self.open_stream(name)
+
+    def open_stream(self, name: str) -> Stream:
+        """Begins a request on a stream. Raises NotFound."""
         self.engine.begin()
         return self.engine.streams.find(_arn(name))
 
-    def _life(self, stream: Stream) -> Life:
+    def life(self, stream: Stream) -> Life:
+        """The stream's life."""
         key = (stream.name, *self.engine.streams.identity(stream))
         return self.lives.setdefault(key, Life(stream.name))
 
@@ -229,27 +242,27 @@ class StreamWorld:
         self._create_stream(self.chance.choice(NAMES))
 
     def _create_stream(self, name: str) -> None:
-        self._note(name)
+        self.note(name)
         spec = StreamSpec(mode="ON_DEMAND" if name == "flexible" else "PROVISIONED")
         self.engine.begin()
         try:
             self.engine.streams.create(_arn(name), spec, self.chance.randint(1, 3))
         except AlreadyExists:
             return
-        self._call()
+        self.call()
 
     def _drop(self) -> None:
         self.engine.begin()
         self.engine.streams.delete(self.engine.streams.find(_arn("brief")))
-        self._call()
+        self.call()
 
     def _retain(self) -> None:
         stream = self._stream()
         days = self.chance.choice([1, 1, 2, 5])
-        self._note(str(days))
+        self.note(str(days))
         spec = msgspec.structs.replace(stream.spec, retention_ms=days * DAY_MS)
         self.engine.streams.set_spec(stream, spec)
-        self._call()
+        self.call()
 
     def _open_shard(self, stream: Stream) -> Any:
         if stream.spec.mode != "PROVISIONED" or stream.open_shards > SHARDS_MAX:
@@ -265,7 +278,7 @@ class StreamWorld:
         shard, _ = self._open_shard(stream)
         at = self.chance.randint(shard.first_hash + 2, shard.last_hash)
         self.engine.streams.split(stream, shard.id, str(at))
-        self._call()
+        self.call()
 
     def _merge(self) -> None:
         stream = self._stream()
@@ -275,21 +288,21 @@ class StreamWorld:
         except InvalidParameter:
             assert adjacent.first_hash == 0, "neighbours were refused"
             return
-        self._call()
+        self.call()
 
     def _count(self) -> None:
         stream = self._stream()
         self._open_shard(stream)
         count = self.chance.randint(-(-stream.open_shards // 2), 2 * stream.open_shards)
-        self._note(str(count))
+        self.note(str(count))
         self.engine.streams.update_shard_count(stream, count)
-        self._call()
+        self.call()
 
     # Producers
 
     def _put(self) -> None:
         stream = self._stream()
-        life = self._life(stream)
+        life = self.life(stream)
         entries, puts = [], []
         for _ in range(self.chance.choice([1, 1, 2, 6])):
             self.counter += 1
@@ -301,8 +314,8 @@ class StreamWorld:
         for result, put in zip(results, puts, strict=True):
             assert isinstance(result, Appended)
             life.put(result.sequence_number, put)
-        self._note(f"..{self.counter}")
-        self._call(lambda: self._sure(puts))
+        self.note(f"..{self.counter}")
+        self.call(lambda: self._sure(puts))
 
     def _sure(self, puts: list[Put]) -> None:
         for put in puts:
@@ -314,7 +327,7 @@ class StreamWorld:
         try:
             self.engine.streams.put_records(stream, entries)
         except InvalidParameter:
-            self._call()
+            self.call()
             return
         raise AssertionError("a record was too large and was taken")
 
@@ -324,7 +337,7 @@ class StreamWorld:
         if len(self.readers) > 12:
             return
         stream = self._stream()
-        reader = Reader(Follower(self._life(stream)), self.engine.streams.identity(stream))
+        reader = Reader(Follower(self.life(stream)), self.engine.streams.identity(stream))
         self._open_children(reader, stream)
         self.readers.append(reader)
 
@@ -360,7 +373,7 @@ class StreamWorld:
 
     def _skip_vanished(self, reader: Reader, stream: Stream) -> None:
         there = {shard.ordinal for shard in stream.shards(self.clock.now_ms())}
-        if stream.status != "CREATING":
+        if stream.status != "CREATING" and self.is_quiet:
             for ordinal in [at for at in reader.follower.cursors if at not in there]:
                 reader.follower.finish(ordinal)
 
@@ -374,7 +387,7 @@ class StreamWorld:
         reader, stream, ordinal = self._reader()
         if ordinal in reader.flying or self._sink_of(reader, ordinal) is not None:
             return
-        self._note(f"{stream.name} {ordinal}")
+        self.note(f"{stream.name} {ordinal}")
         self._pull_at(reader, stream, ordinal, self.chance.choice([1, 3, 10_000]))
 
     def _pull_at(self, reader: Reader, stream: Stream, ordinal: int, limit: int) -> None:
@@ -385,7 +398,7 @@ class StreamWorld:
         try:
             page, later = streams.get_records(token, limit)
         except Expired:
-            self._note("expired")
+            self.note("expired")
             return
         horizon_ms = stream.horizon_ms(self.clock.now_ms())
         reader.flying.add(ordinal)
@@ -396,7 +409,7 @@ class StreamWorld:
             if later is not None:
                 reader.tokens[ordinal] = later
 
-        self._call(take, lambda: reader.flying.discard(ordinal))
+        self.call(take, lambda: reader.flying.discard(ordinal))
 
     def _told(self, reader: Reader, ordinal: int, page: RecordPage, horizon_ms: int) -> None:
         records = page.records()
@@ -418,7 +431,7 @@ class StreamWorld:
         reader, stream, ordinal = self._reader()
         if ordinal in reader.flying or self._sink_of(reader, ordinal) is not None:
             return
-        self._note(f"{stream.name} {ordinal}")
+        self.note(f"{stream.name} {ordinal}")
         streams = self.engine.streams
         place: Place = streams.locate(stream, _shard(ordinal), self._start(reader, ordinal))
         sink = Pushed(self, reader, ordinal, self.chance.choice([1, 3, 1_000]))
@@ -428,7 +441,7 @@ class StreamWorld:
             stream, place, sink, duration_ms=duration_ms, heartbeat_ms=5_000
         )
         self.sinks.append(sink)
-        self._call(lambda: None, lambda: self._cancel(sink))
+        self.call(lambda: None, lambda: self._cancel(sink))
 
     def _cancel(self, sink: Pushed) -> None:
         if sink in self.sinks:
@@ -458,6 +471,20 @@ class StreamWorld:
         assert error is None or isinstance(error, NotFound), error
         self.sinks.remove(sink)
 
+    # Workers of a consumer group
+
+    def _beat(self) -> None:
+        self.workers.beat()
+
+    def _work(self) -> None:
+        self.workers.work()
+
+    def _checkpoint(self) -> None:
+        self.workers.checkpoint()
+
+    def _crash_worker(self) -> None:
+        self.workers.crash()
+
     # Time, store and faults
 
     async def _wait(self) -> None:
@@ -470,8 +497,12 @@ class StreamWorld:
         await _turn(1)
 
     async def _long_wait(self) -> None:
-        self.clock.advance(self.chance.choice([3_600_000, DAY_MS // 2, DAY_MS]))
-        await _turn(1)
+        """Hours pass: commits get through, or nothing runs meanwhile."""
+        duration_ms = self.chance.choice([3_600_000, DAY_MS // 2, DAY_MS])
+        if self.chance.random() < 0.5:
+            await self._advance(duration_ms)
+        else:
+            await self._crash(is_durable=True, down_ms=duration_ms)
 
     async def _turn(self) -> None:
         await _turn(self.chance.randint(1, 4))
@@ -500,9 +531,9 @@ class StreamWorld:
     async def _crash_after(self) -> None:
         await self._crash(is_durable=True)
 
-    async def _crash(self, *, is_durable: bool) -> None:
+    async def _crash(self, *, is_durable: bool, down_ms: int = 0) -> None:
         self.store = self.store.crash(is_durable=is_durable)
-        self.clock = ManualClock(self.clock.now_ms())
+        self.clock = ManualClock(self.clock.now_ms() + down_ms)
         self.engine = self._new_engine()
         self.sinks.clear()
         self.calls.clear()
@@ -524,12 +555,16 @@ class StreamWorld:
         for stream in self._streams():
             stream.check()
             self._check_bounds(stream)
-        host = self.engine.host
         seen = (self.store, self.store.appends, self.store.recoveries, self.clock.now_ms())
-        is_quiet = host.has_reached(host.mark()) and self.store.pending is None
-        if is_quiet and seen != self._seen:
+        if self.is_quiet and seen != self._seen:
             self._check_quiet()
             self._seen = seen
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether what is in memory is durable, all of it."""
+        host = self.engine.host
+        return host.has_reached(host.mark()) and self.store.pending is None
 
     def _check_bounds(self, stream: Stream) -> None:
         reader = self.engine.streams.reader
@@ -547,7 +582,7 @@ class StreamWorld:
             key = (stream.name, *self.engine.streams.identity(stream))
             identities.add(key)
             if stream.status != "CREATING":
-                self._life(stream).settle(self._contents(stream), stream.horizon_ms(now_ms))
+                self.life(stream).settle(self._contents(stream), stream.horizon_ms(now_ms))
         for key in [key for key in self.lives if key not in identities]:
             del self.lives[key]
         self._compare_with_rows()
@@ -583,7 +618,7 @@ class StreamWorld:
             logs = self.store.rows._logs.get(component)
             ordinals = set() if logs is None else {n - (LOG_KEY_FIRST >> 42) for n in logs.logs}
             assert ordinals <= set(stream._shards), "blocks of a shard that has vanished"
-        assert len(fresh._machines) == len(self._streams())
+        assert fresh._machines.keys() == self.engine._machines.keys()
 
     # The end
 
@@ -605,6 +640,7 @@ class StreamWorld:
             self._cancel(sink)
         for reader in self.readers:
             await self._read_all(reader)
+        await self._consume_all()
         assert all(call.is_answered for call in self.calls), "a call was never answered"
         await self._advance(6 * DAY_MS)
         self._check()
@@ -632,6 +668,34 @@ class StreamWorld:
                 break
         missed = set(self._contents(stream)) - follower.told
         assert not missed, f"never told: {missed}"
+
+    async def _consume_all(self) -> None:
+        """The group's workers come back, and consume everything that is there."""
+        stream = self.engine.streams.find_stream(_arn("main"))
+        if stream is None or not stream.shards(self.clock.now_ms()):
+            return
+        missing: set[str] = set()
+        for turn in range(200):
+            self.trace.append(f"drain group {turn}")
+            self.workers.beat()
+            await self._settle()
+            group = self.workers.group
+            assert group is not None
+            for worker in group.workers:
+                self.workers.beat(worker)
+                await self._settle()
+                for held in list(worker.leases.values()):
+                    self.engine.begin()
+                    self.workers.read(stream, group, held, 10_000)
+                    await self._settle()
+                    self.engine.begin()
+                    self.workers.write(stream, group, worker, held)
+                    await self._settle()
+            missing = set(self._contents(stream)) - group.consumed
+            if not missing:
+                return
+            await self._advance(1_000)
+        raise AssertionError(f"never consumed: {missing}")
 
     async def _advance(self, duration_ms: int) -> None:
         target_ms = self.clock.now_ms() + duration_ms

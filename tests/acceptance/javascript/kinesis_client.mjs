@@ -13,6 +13,7 @@ import {
 export const FIRST_SHARD = "shardId-000000000000";
 export const SECOND_SHARD = "shardId-000000000001";
 export const SECONDS_MAX = 60;
+const PAGES_MAX = 1_000;
 
 /** A client with the request handler that the SDK brings, which speaks HTTP/2.
  *
@@ -65,6 +66,9 @@ export async function read(kinesis, StreamName, ShardId, number) {
   const records = [];
   const pages = [];
   while (records.length < number && ShardIterator !== undefined) {
+    if (pages.length === PAGES_MAX) {
+      throw new Error(`only ${records.length} of ${number} records came`);
+    }
     const page = await kinesis.send(new GetRecordsCommand({ ShardIterator }));
     records.push(...page.Records);
     pages.push(page.Records.reduce((bytes, { Data }) => bytes + Data.length, 0));

@@ -11,9 +11,12 @@ import {
   ResourceInUseException,
   ResourceNotFoundException,
   SplitShardCommand,
+  UpdateMaxRecordSizeCommand,
 } from "@aws-sdk/client-kinesis";
 
 import {
+  active,
+  arnOf,
   bytes,
   connect,
   create,
@@ -36,6 +39,22 @@ function split(kinesis, StreamName) {
   const NewStartingHashKey = (1n << 127n).toString();
   const request = { StreamName, ShardToSplit: FIRST_SHARD, NewStartingHashKey };
   return kinesis.send(new SplitShardCommand(request));
+}
+
+/** The first records that a new subscription brings. Only an abort ends it early: its connection
+ * is no part of what the client destroys, and keeps the process alive.
+ */
+async function firstRecords(kinesis, consumer, start) {
+  const leaving = new AbortController();
+  const { signal: abortSignal } = leaving;
+  const events = await subscribe(kinesis, consumer, start, { abortSignal });
+  for await (const { SubscribeToShardEvent: page } of events) {
+    if (page.Records.length > 0) {
+      leaving.abort();
+      return page.Records.map(text);
+    }
+  }
+  throw new Error("the subscription ended without a record");
 }
 
 /** Records are put one by one, each when the one before has come; then the shard is split. */
@@ -89,6 +108,27 @@ async function volume({ endpoint, queueName }) {
   return { firstBytes, isWhole };
 }
 
+/** One record as large as a record may be with its partition key, put, got and sent. */
+async function largestRecord({ endpoint, queueName }) {
+  const kinesis = connect(endpoint);
+  const StreamName = await create(kinesis, queueName);
+  const StreamARN = arnOf(StreamName);
+  const size = { StreamARN, MaxRecordSizeInKiB: 10 * 1024 };
+  await kinesis.send(new UpdateMaxRecordSizeCommand(size));
+  await active(kinesis, StreamName);
+  const Data = new Uint8Array(10 * 1024 * 1024 - 1).fill(7);
+  await kinesis.send(new PutRecordCommand({ StreamName, PartitionKey: "k", Data }));
+  await split(kinesis, StreamName);
+  const { records } = await read(kinesis, StreamName, FIRST_SHARD, 1);
+  const sent = [];
+  const events = await subscribe(kinesis, await register(kinesis, StreamName, "c"));
+  for await (const { SubscribeToShardEvent: page } of events) {
+    sent.push(...page.Records);
+  }
+  kinesis.destroy();
+  return [records, sent].map((found) => found.map((r) => Buffer.compare(r.Data, Data) === 0));
+}
+
 /** Subscriptions of many consumers to one shard, each with all of the records. */
 async function many({ endpoint, queueName }) {
   const kinesis = connect(endpoint, SHARED);
@@ -120,33 +160,32 @@ async function takeOver({ endpoint, queueName }) {
   const StreamName = await create(kinesis, queueName);
   const consumer = await register(kinesis, StreamName, "c");
   await put(kinesis, StreamName, "first");
+  const leaving = new AbortController();
+  const { signal: abortSignal } = leaving;
   let refused;
   let where;
-  for await (const { SubscribeToShardEvent: page } of await subscribe(kinesis, consumer)) {
+  const first = await subscribe(kinesis, consumer, undefined, { abortSignal });
+  for await (const { SubscribeToShardEvent: page } of first) {
     where = page.ContinuationSequenceNumber;
     if (page.Records.length > 0) {
       refused = await refusal(subscribe(kinesis, consumer), ResourceInUseException);
       break;
     }
   }
+  leaving.abort();
   await put(kinesis, StreamName, "second");
   const start = { Type: "AFTER_SEQUENCE_NUMBER", SequenceNumber: where };
-  let events;
-  while (events === undefined) {
+  let next;
+  while (next === undefined) {
     // Refused as long as the daemon does not know that the first one is gone.
-    events = await subscribe(kinesis, consumer, start).catch((error) => {
+    next = await firstRecords(kinesis, consumer, start).catch((error) => {
       if (!(error instanceof ResourceInUseException)) {
         throw error;
       }
     });
   }
-  for await (const { SubscribeToShardEvent: page } of events) {
-    if (page.Records.length > 0) {
-      kinesis.destroy();
-      return { refused, next: page.Records.map(text) };
-    }
-  }
-  return null;
+  kinesis.destroy();
+  return { refused, next };
 }
 
 async function deletedStream({ endpoint, queueName }) {
@@ -199,13 +238,7 @@ async function restart({ endpoint, queueName }) {
   const after = await put(kinesis, StreamName, "after");
   const { records } = await read(kinesis, StreamName, FIRST_SHARD, 2);
   const start = { Type: "AFTER_SEQUENCE_NUMBER", SequenceNumber: where };
-  let resumed = [];
-  for await (const { SubscribeToShardEvent: page } of await subscribe(kinesis, consumer, start)) {
-    resumed = page.Records.map(text);
-    if (resumed.length > 0) {
-      break;
-    }
-  }
+  const resumed = await firstRecords(kinesis, consumer, start);
   const kept = sessions(kinesis);
   kinesis.destroy();
   return {
@@ -221,6 +254,7 @@ await play({
   follow: (world) => follow(undefined, world),
   followShared: (world) => follow(SHARED, world),
   volume,
+  largestRecord,
   many,
   takeOver,
   deletedStream,

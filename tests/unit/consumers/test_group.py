@@ -344,12 +344,12 @@ def test_bounds_are_refused_and_change_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(limits, "GROUP_WORKERS_MAX", 2)
     monkeypatch.setattr(limits, "GROUP_LEASES_MAX", 3)
     world = World()
-    with pytest.raises(LimitExceeded, match="GROUP_LEASES_MAX is 3"):
+    with pytest.raises(LimitExceeded, match="group_leases_max is 3"):
         world.beat("a", shards(4))
     assert world.group.worker_count == 0
     world.beat("a", shards(3))
     world.beat("b")
-    with pytest.raises(LimitExceeded, match="GROUP_WORKERS_MAX is 2"):
+    with pytest.raises(LimitExceeded, match="group_workers_max is 2"):
         world.beat("c")
     world.take(world.group.leave("a"))
     assert world.beat("c").workers == 2

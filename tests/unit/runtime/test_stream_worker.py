@@ -359,7 +359,7 @@ async def test_a_lease_that_could_not_be_given_up_is_given_up_later():
                 raise faults.pop()
             await release(*arguments)
 
-        crew.leases.release = fail_once  # type: ignore[method-assign]
+        crew.leases.release = fail_once  # type: ignore[method-assign, assignment]
         await crew.start("b", Handler())
         await crew.wait(4_000)
         assert sorted(crew.leases.owners().values()) == ["a", "b"]
@@ -399,6 +399,53 @@ async def test_a_worker_without_its_group_stops_by_its_own_clock():
         crew.leases.is_down = False
         await crew.wait(2_000)
         assert handler.seen == ["x"]
+
+
+async def test_what_runs_beside_a_lane_that_saw_the_end_is_cancelled_too():
+    async with Crew(concurrency=2) as crew:
+        running: list[str] = []
+        gates = {"a": asyncio.Event(), "b": asyncio.Event()}
+
+        async def handler(record: StreamRecord) -> None:
+            running.append(record.text)
+            try:
+                await gates[record.partition_key].wait()
+            finally:
+                running.remove(record.text)
+
+        await crew.start("a", handler)
+        crew.leases.is_down = True
+        crew.stream.put(0, "a", "a1")
+        crew.stream.put(0, "a", "a2")
+        crew.stream.put(0, "b", "b1")
+        await crew.settle()
+        gates["a"].set()
+        crew.clock._now_ms += 10_000
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await crew.wait(1)
+        assert running == []
+        crew.leases.is_down = False
+
+
+async def test_a_batch_that_is_done_is_not_given_up():
+    failures: list[Any] = []
+
+    async def on_failure(batch: RecordBatch, error: Exception) -> None:
+        failures.append(batch)
+
+    async with Crew(
+        batches=True, checkpoint="handler", attempts_max=1, on_failure=on_failure
+    ) as crew:
+        crew.stream.put(0, "k", "x")
+
+        async def handler(batch: RecordBatch) -> None:
+            await batch.checkpoint()
+            raise ValueError("after all was done")
+
+        await crew.start("a", handler)
+        assert (failures, crew.leases.stands(0)) == ([], "1")
 
 
 async def test_a_stalled_worker_begins_nothing_and_its_checkpoint_is_refused():
