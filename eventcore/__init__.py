@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from eventcore.consumers.records import StartAt
     from eventcore.errors import EventcoreError
     from eventcore.patterns.explanation import Explanation
     from eventcore.patterns.lint import Finding, LintedRule, lint
@@ -26,28 +27,41 @@ if TYPE_CHECKING:
     from eventcore.runtime.broker import open_broker as open  # noqa: A004  (as in `eventcore.open`)
     from eventcore.runtime.consumer import Reject, Retry
     from eventcore.runtime.handles import Message, OutgoingMessage, Queue
+    from eventcore.runtime.lease_client import DaemonLeases
+    from eventcore.runtime.lease_source import BrokerLeases
+    from eventcore.runtime.stream_broker import BrokerSource
     from eventcore.runtime.stream_handles import OutgoingRecord, Stream
+    from eventcore.runtime.stream_handling import RecordBatch
+    from eventcore.runtime.stream_kinesis import KinesisSource
     from eventcore.runtime.stream_source import StreamRecord
+    from eventcore.runtime.stream_worker import StreamWorker
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Broker",
+    "BrokerLeases",
+    "BrokerSource",
     "Chaos",
+    "DaemonLeases",
     "Event",
     "EventcoreError",
     "Explanation",
     "Finding",
+    "KinesisSource",
     "LintedRule",
     "Message",
     "OutgoingMessage",
     "OutgoingRecord",
     "Queue",
+    "RecordBatch",
     "RedriveAllow",
     "Reject",
     "Retry",
+    "StartAt",
     "Stream",
     "StreamRecord",
+    "StreamWorker",
     "__version__",
     "explain",
     "lint",
@@ -56,6 +70,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "StartAt": ("eventcore.consumers.records", "StartAt"),
     "Broker": ("eventcore.runtime.broker", "Broker"),
     "Event": ("eventcore.runtime.broker", "Event"),
     "EventcoreError": ("eventcore.errors", "EventcoreError"),
@@ -68,6 +83,12 @@ _HOMES: Final = {
     "OutgoingRecord": ("eventcore.runtime.stream_handles", "OutgoingRecord"),
     "Stream": ("eventcore.runtime.stream_handles", "Stream"),
     "StreamRecord": ("eventcore.runtime.stream_source", "StreamRecord"),
+    "DaemonLeases": ("eventcore.runtime.lease_client", "DaemonLeases"),
+    "BrokerLeases": ("eventcore.runtime.lease_source", "BrokerLeases"),
+    "BrokerSource": ("eventcore.runtime.stream_broker", "BrokerSource"),
+    "RecordBatch": ("eventcore.runtime.stream_handling", "RecordBatch"),
+    "KinesisSource": ("eventcore.runtime.stream_kinesis", "KinesisSource"),
+    "StreamWorker": ("eventcore.runtime.stream_worker", "StreamWorker"),
     "Queue": ("eventcore.runtime.handles", "Queue"),
     "RedriveAllow": ("eventcore.queues.queue_spec", "RedriveAllow"),
     "Reject": ("eventcore.runtime.consumer", "Reject"),

@@ -14,15 +14,16 @@ _SECONDS_MAX: Final = 253_402_300_799
 
 
 def time_ms(seconds: float) -> int:
-    """A time of the wire. Raises the fault for one that no calendar has, as for any text that is no
-    number.
+    """A time of the wire; what is below a millisecond is dropped, so that now is not in the future.
+    Raises the fault for one that no calendar has, as for any text that is no number.
     """
     if not 0 <= seconds <= _SECONDS_MAX:
         raise Fault(
             CORAL + "SerializationException",
             f"Timestamp must be in seconds from 1970 to the year 9999, and is {seconds}.",
         )
-    return round(seconds * 1000)
+    at_ms = round(seconds * 1000)
+    return at_ms - (at_ms / 1000 > seconds)
 
 
 def past_ms(seconds: float, now_ms: int) -> int:

@@ -61,6 +61,7 @@ from eventcore.runtime.consumer import Consumer, Handler
 from eventcore.runtime.engine import FIFO_SUFFIX, Engine
 from eventcore.runtime.handles import Message, Queue
 from eventcore.runtime.stream_handles import Stream, Streams
+from eventcore.runtime.stream_worker import StreamWorker
 from eventcore.stores.base import Durability, Store
 from eventcore.stores.factory import Committer, store_for
 
@@ -120,7 +121,7 @@ class Broker:
         self._drain_ms = drain_ms
         self._queue_handlers: list[_QueueHandler] = []
         self._rule_handlers: list[_RuleHandler] = []
-        self._consumers: list[Consumer] = []
+        self._consumers: list[Consumer | StreamWorker] = []
         self._is_running = False
         self._is_closed = False
         self._stopped, self._ended = anyio.Event(), anyio.Event()
@@ -405,10 +406,11 @@ class Broker:
             raise only from only.__cause__
         finally:
             self._is_running = False
+            self.streams.end_consuming()
             self._stopped = anyio.Event()  # the next run begins anew; a stop before it counts
             self._ended.set()
 
-    async def _run_consumers(self, consumers: Sequence[Consumer]) -> None:
+    async def _run_consumers(self, consumers: Sequence[Consumer | StreamWorker]) -> None:
         try:
             if self._stopped.is_set():
                 return
@@ -437,8 +439,8 @@ class Broker:
         if self._is_running:
             raise Conflict("broker", self.account, "handlers are registered before they run")
 
-    async def _make_consumers(self) -> list[Consumer]:
-        consumers = []
+    async def _make_consumers(self) -> list[Consumer | StreamWorker]:
+        consumers: list[Consumer | StreamWorker] = []
         for plan in self._queue_handlers:
             queue = await self._ensure_queue(plan.queue_name, plan.settings)
             consumers.append(
@@ -457,7 +459,9 @@ class Broker:
                     convert=_event_of,
                 )
             )
-        return consumers
+        for name in self.streams.consumed_names:
+            await self.streams.create(name)
+        return [*consumers, *self.streams.begin_consuming(self._drain_ms)]
 
     async def _ensure_queue(self, name: str, settings: Mapping[str, Any]) -> Queue:
         if settings:

@@ -23,6 +23,7 @@ from eventcore import limits
 from eventcore.arn import stream_arn
 from eventcore.errors import AlreadyExists, InvalidParameter
 from eventcore.runtime.engine import Engine
+from eventcore.runtime.stream_consume import StreamConsuming
 from eventcore.runtime.stream_reading import RecordReading, records_of
 from eventcore.runtime.stream_source import StreamRecord
 from eventcore.streams.stream import Stream as StreamMachine
@@ -71,10 +72,11 @@ def starting_position(start: str | datetime | StartingPosition) -> StartingPosit
 
 
 @final
-class Streams:
+class Streams(StreamConsuming):
     """The streams of a broker: `broker.streams`."""
 
     def __init__(self, engine: Engine, account: str, region: str) -> None:
+        super().__init__(engine, self.arn)
         self._engine = engine
         self._account = account
         self._region = region
@@ -96,6 +98,7 @@ class Streams:
         a setting that AWS would not allow, LimitExceeded.
         """
         _check_name(name)
+        _check_count("shards", shards)
         spec = StreamSpec(
             mode=ON_DEMAND if on_demand else PROVISIONED,
             retention_ms=retention_hours * HOUR_MS,
@@ -273,6 +276,7 @@ class Stream:
 
     async def update_shard_count(self, count: int) -> None:
         """Makes `count` open shards of equal size; at most twice, at least half as many as now."""
+        _check_count("count", count)
         self._engine.streams.update_shard_count(self._begin(), count)
         await self._durable()
 
@@ -322,10 +326,21 @@ class Stream:
 def _entry(record: OutgoingRecord) -> RecordEntry:
     data = record.data
     if isinstance(data, str):
-        data = data.encode()
+        try:
+            data = data.encode()
+        except UnicodeEncodeError:
+            raise InvalidParameter("data", "Must be valid Unicode.", data) from None
     if data.__class__ is not bytes or record.partition_key.__class__ is not str:
         raise InvalidParameter("data", "Must be bytes or str, and its key a str.", record)
-    return RecordEntry(data, record.partition_key, record.explicit_hash_key)
+    explicit = record.explicit_hash_key
+    if explicit is not None and explicit.__class__ is not str:
+        raise InvalidParameter("explicit_hash_key", "Must be a str of digits.", explicit)
+    return RecordEntry(data, record.partition_key, explicit)
+
+
+def _check_count(name: str, value: object) -> None:
+    if value.__class__ is not int:
+        raise InvalidParameter(name, "Must be an int.", value)
 
 
 def _parts(entries: Iterable[RecordEntry]) -> Iterable[list[RecordEntry]]:

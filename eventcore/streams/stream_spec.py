@@ -56,19 +56,49 @@ class StreamSpec(msgspec.Struct, frozen=True, array_like=True):
     warm_mib_per_s: int | None = None
 
     def validate(self) -> None:
-        """Raises InvalidParameter for a setting out of its range."""
+        """Raises InvalidParameter for a setting out of its range, or of a type that could not be
+        read back from the store.
+        """
         if self.mode not in (PROVISIONED, ON_DEMAND):
             raise InvalidParameter("mode", "Must be PROVISIONED or ON_DEMAND.", self.mode)
-        low, high = limits.STREAM_RETENTION_MS_MIN, limits.STREAM_RETENTION_MS_MAX
-        if not low <= self.retention_ms <= high:
-            raise InvalidParameter("retention_ms", f"Must be {low} to {high}.", self.retention_ms)
-        low, high = limits.RECORD_BYTES_MAX_LOWEST, limits.RECORD_BYTES_MAX_HIGHEST
-        if not low <= self.record_bytes_max <= high:
-            raise InvalidParameter(
-                "record_bytes_max", f"Must be {low} to {high}.", self.record_bytes_max
-            )
-        if len(self.tags) > limits.TAGS_MAX:
-            raise InvalidParameter("tags", f"Must be at most {limits.TAGS_MAX}.", len(self.tags))
+        _in_range(
+            "retention_ms",
+            self.retention_ms,
+            limits.STREAM_RETENTION_MS_MIN,
+            limits.STREAM_RETENTION_MS_MAX,
+        )
+        _in_range(
+            "record_bytes_max",
+            self.record_bytes_max,
+            limits.RECORD_BYTES_MAX_LOWEST,
+            limits.RECORD_BYTES_MAX_HIGHEST,
+        )
+        _check_tags(self.tags)
+
+
+def _in_range(name: str, value: int, low: int, high: int) -> None:
+    if value.__class__ is not int:
+        raise InvalidParameter(name, "Must be an int.", value)
+    if not low <= value <= high:
+        raise InvalidParameter(name, f"Must be {low} to {high}.", value)
+
+
+def _check_tags(tags: dict[str, str]) -> None:
+    if len(tags) > limits.TAGS_MAX:
+        raise InvalidParameter("tags", f"Must be at most {limits.TAGS_MAX}.", len(tags))
+    for text in (text for pair in tags.items() for text in pair):
+        if text.__class__ is not str:
+            raise InvalidParameter("tags", "Must be str to str.", text)
+        if not text.isascii() and not _is_unicode(text):
+            raise InvalidParameter("tags", "Must be valid Unicode.", text)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class RecordEntry(msgspec.Struct, gc=False, rename="pascal"):

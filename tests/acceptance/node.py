@@ -33,8 +33,12 @@ def why_not() -> str | None:
     return None
 
 
-def start(file: str, scenario: str, url: str, name: str) -> subprocess.Popen[str]:
-    """The process of a scenario, with pipes to and from it."""
+def start(
+    file: str, scenario: str, url: str, name: str, authority: Path | None = None
+) -> subprocess.Popen[str]:
+    """The process of a scenario, with pipes to and from it. It trusts the authority's certificates
+    beside those that Node.js knows.
+    """
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": url,
@@ -43,6 +47,7 @@ def start(file: str, scenario: str, url: str, name: str) -> subprocess.Popen[str
         "AWS_REGION": "us-east-1",
         # The SDK warns of every version of Node.js that is near its end.
         "NODE_NO_WARNINGS": "1",
+        **({} if authority is None else {"NODE_EXTRA_CA_CERTS": str(authority)}),
     }
     return subprocess.Popen(
         ["node", str(FOLDER / file), scenario, url, name],

@@ -22,6 +22,8 @@ from tests.acceptance.conftest import Daemon
 from tests.acceptance.node import FOLDER, IS_REQUIRED, start, why_not
 
 SECONDS_MAX = 100
+TLS = Path(__file__).parents[1] / "wire" / "tls"
+CERTIFICATE, KEY = TLS / "localhost.pem", TLS / "localhost.key"
 CHILDREN = ["shardId-000000000001", "shardId-000000000002"]
 MISSING = why_not()
 
@@ -29,6 +31,12 @@ Play = Callable[[str, str], Any]
 
 if MISSING is not None and not IS_REQUIRED:
     pytest.skip(MISSING, allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def _node() -> None:
+    if MISSING is not None:
+        pytest.fail(f"EVENTCORE_REQUIRE_NODE is 1, and {MISSING}")
 
 
 @pytest.fixture
@@ -40,8 +48,6 @@ def name(queue_name: str) -> str:
 @pytest.fixture
 def play(daemon, name) -> Play:
     """Runs a scenario of a file in a process of its own, and returns what it saw."""
-    if MISSING is not None:
-        pytest.fail(f"EVENTCORE_REQUIRE_NODE is 1, and {MISSING}")
 
     def run(file: str, scenario: str) -> Any:
         return seen_by(start(file, scenario, daemon.url, name))
@@ -251,6 +257,32 @@ def test_the_end_of_a_stream_is_told_to_its_subscribers(play, name):
     assert name in seen["message"]
 
 
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def secure_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    options = ("--tls-certificate", str(CERTIFICATE), "--tls-key", str(KEY))
+    running = Daemon(tmp_path_factory.mktemp("secure") / "data", *options)
+    running.start()
+    yield running
+    assert running.stop() == 0, running.log.read_text()[-4000:]
+
+
+@pytest.mark.parametrize(
+    ("file", "scenario"),
+    [("kinesis.mjs", "manyOnOneConnection"), ("kinesis_events.mjs", "follow")],
+)
+def test_the_client_speaks_http_2_under_tls(secure_daemon, name, file, scenario):
+    assert secure_daemon.url.startswith("https://")
+    seen = seen_by(start(file, scenario, secure_daemon.url, name, CERTIFICATE))
+    if scenario == "follow":
+        assert seen == {"seen": [str(n) for n in range(20)], "children": CHILDREN}
+    else:
+        assert sorted(seen["found"]) == sorted(seen["put"])
+        assert len(seen["put"]) == 100
+
+
 # --- the daemon's end -----------------------------------------------------------------------------
 
 
@@ -268,8 +300,6 @@ def restartable(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 def test_a_client_connects_again_when_the_daemon_is_back(restartable, name, is_killed):
-    if MISSING is not None:
-        pytest.fail(f"EVENTCORE_REQUIRE_NODE is 1, and {MISSING}")
     process = start("kinesis_events.mjs", "restart", restartable.url, name)
     assert process.stdout is not None
     ready = process.stdout.readline()

@@ -124,15 +124,21 @@ class Pushed:
     def deliver(self, page: RecordPage) -> bool:
         if self.engine is not self.world.engine:
             return True  # the crashed one has a turn of the loop left
-        assert not self.is_over, "told after the end"
-        self.world.pushed(self, page)
+        try:
+            assert not self.is_over, "told after the end"
+            self.world.pushed(self, page)
+        except AssertionError as error:
+            self.world.breach = self.world.breach or error  # a sink's errors end nobody's run
         self.room -= 1
         return self.room > 0
 
     def end(self, error: EventcoreError | None) -> None:
         self.is_over = True
         if self.engine is self.world.engine:
-            self.world.push_ended(self, error)
+            try:
+                self.world.push_ended(self, error)
+            except AssertionError as breach:
+                self.world.breach = self.world.breach or breach
 
 
 @final

@@ -330,7 +330,7 @@ def test_a_target_that_could_never_get_anything_is_refused(events, target):
 def test_a_stream_takes_events_under_their_partition_key(kinesis, events, path, key):
     kinesis.create_stream(StreamName="s", ShardCount=1)
     events.put_rule(Name="r", EventPattern=PATTERN)
-    target = {"Id": "t", "Arn": STREAM_ARN + "s"}
+    target: dict[str, object] = {"Id": "t", "Arn": STREAM_ARN + "s"}
     if path is not None:
         target["KinesisParameters"] = {"PartitionKeyPath": path}
     assert events.put_targets(Rule="r", Targets=[target])["FailedEntryCount"] == 0

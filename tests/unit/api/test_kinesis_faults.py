@@ -120,6 +120,11 @@ def test_times_are_exact_to_the_millisecond():
         assert time_ms(ms / 1000) == ms
 
 
+def test_a_time_within_a_millisecond_is_its_beginning():
+    assert time_ms(1_700_000_000.000_9) == 1_700_000_000_000
+    assert past_ms(1_700_000_000.123_9, 1_700_000_000_123) == 1_700_000_000_123
+
+
 def test_a_start_is_not_in_the_future():
     assert past_ms(1.5, 1_500) == 1_500
     with pytest.raises(Fault, match="timestampInMillis: 1501, currentTimestampInMillis: 1500"):
