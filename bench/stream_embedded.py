@@ -29,30 +29,36 @@ SIZE: Final = 256
 SHARDS: Final = 4
 GET_RECORDS: Final = 100_000
 TIP_PAUSE_S: Final = 0.01
+CALLERS: Final = (1, 8)
 COMMITTERS: Final[tuple[Committer, ...]] = ("inline", "writer")
 
 
 async def measure_put(results: Results, rounds: int, seconds: float) -> None:
-    """put_records of 500 with durability full: the broker's `put_many`, and the engine's call."""
-    by_broker: list[float] = []
+    """put_records of 500 with durability full: the broker's `put_many` by one caller, who waits for
+    the disk each time, and by several; and the engine's call, by one.
+    """
+    by_callers: dict[int, list[float]] = {callers: [] for callers in CALLERS}
     rates: dict[str, list[float]] = {name: [] for name in COMMITTERS}
     costs: dict[str, list[float]] = {name: [] for name in COMMITTERS}
     for _ in range(rounds):
-        by_broker.append(await _put_many(results, seconds))
+        for callers, values in by_callers.items():
+            values.append(await _put_many(results, callers, seconds))
         for committer in COMMITTERS:
             rate, cost = await _put_round(results, committer, seconds)
             rates[committer].append(rate)
             costs[committer].append(cost)
     add = results.figures.append
-    add(figure(PART, "put_many, inline", "records/s", by_broker, at_least=100_000))
+    for callers, values in by_callers.items():
+        name = f"put_many, inline, {callers} at a time"
+        add(figure(PART, name, "records/s", values, at_least=100_000))
     for committer in COMMITTERS:
         add(figure(PART, f"put_records, {committer}", "records/s", rates[committer]))
         name = f"put_records, {committer}, this process"
         add(figure(PART, name, "CPU µs/record", costs[committer]))
 
 
-async def _put_many(results: Results, seconds: float) -> float:
-    """Records a second through the public face."""
+async def _put_many(results: Results, callers: int, seconds: float) -> float:
+    """Records a second through the public face; making the records is not counted."""
     ledger = Ledger(KEYS, is_fifo=True)
     with tempfile.TemporaryDirectory() as folder:
         async with eventcore.open(str(Path(folder) / "bench.db")) as broker:
@@ -60,17 +66,20 @@ async def _put_many(results: Results, seconds: float) -> float:
             count = 0
             spent_s = 0.0
             while spent_s < seconds:
-                batch = [
-                    OutgoingRecord(entry.data, entry.partition_key)
-                    for entry in entries(ledger, RECORDS, SIZE)
+                batches = [
+                    [
+                        OutgoingRecord(entry.data, entry.partition_key)
+                        for entry in entries(ledger, RECORDS, SIZE, caller)
+                    ]
+                    for caller in range(callers)
                 ]
                 with clock() as spent:
-                    await stream.put_many(batch)
+                    await asyncio.gather(*map(stream.put_many, batches))
                 spent_s += spent.wall_s
-                count += RECORDS
+                count += RECORDS * callers
             async for record in stream.records(start="TRIM_HORIZON", follow=False):
                 ledger.receive(record.data[:16].decode("latin-1"))
-    _prove(results, "put_many", ledger)
+    _prove(results, f"put_many, {callers} at a time", ledger)
     return count / spent_s
 
 

@@ -94,14 +94,14 @@ async def durable(engine: Engine) -> None:
         await barrier
 
 
-def entries(ledger: Ledger | None, count: int, size: int, first: int = 0) -> list[RecordEntry]:
-    """Records of `size` bytes; with a ledger those of producer 0, each with its mark."""
+def entries(ledger: Ledger | None, count: int, size: int, producer: int = 0) -> list[RecordEntry]:
+    """Records of `size` bytes; with a ledger each with a mark of the producer's."""
     if ledger is None:
         data = b"x" * size
-        return [RecordEntry(data, f"key-{(first + at) % KEYS}") for at in range(count)]
+        return [RecordEntry(data, f"key-{at % KEYS}") for at in range(count)]
     made = []
     for _ in range(count):
-        mark = ledger.issue(0)
+        mark = ledger.issue(producer)
         data = mark_text(mark).encode().ljust(size, b"x")
         made.append(RecordEntry(data, f"key-{ledger.group_of(mark)}"))
         ledger.acknowledge((mark,))

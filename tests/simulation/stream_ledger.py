@@ -78,12 +78,12 @@ class Follower:
     told: set[str] = field(default_factory=set)
     counters: dict[str, int] = field(default_factory=dict)
 
-    def take(self, ordinal: int, records: list[Record], horizon_ms: int) -> None:
-        """Was told of records of a shard, read at a time with this horizon."""
+    def take(self, ordinal: int, records: list[Record], horizon_ms: int, *, is_late: bool) -> None:
+        """Was told of records of a shard, read at a time with this horizon; `is_late`: before."""
         for record in records:
             self.life.check_told(record)
             assert record.sequence_number not in self.told, f"{record} was told twice"
-            assert record.arrived_ms >= horizon_ms, f"{record} is out of retention"
+            assert is_late or record.arrived_ms >= horizon_ms, f"{record} is out of retention"
             self._check_gap(self.cursors[ordinal], record.sequence_number, horizon_ms)
             self._check_key(record)
             self.told.add(record.sequence_number)

@@ -354,10 +354,11 @@ class StreamWorld:
     def _open_children(self, reader: Reader, stream: Stream) -> None:
         """Shards whose parents are read, or have vanished, are read next."""
         follower = reader.follower
-        for shard in stream.shards(self.clock.now_ms()):
+        shards = stream.shards(self.clock.now_ms())
+        there = {shard.ordinal for shard in shards}
+        for shard in shards:
             is_new = shard.ordinal not in follower.done and shard.ordinal not in follower.cursors
-            parents = [each for each in shard.parents if stream.shard(each) is not None]
-            if is_new and all(parent in follower.done for parent in parents):
+            if is_new and all(each in follower.done or each not in there for each in shard.parents):
                 follower.cursors[shard.ordinal] = None
 
     def _reader(self) -> tuple[Reader, Stream, int]:
@@ -417,12 +418,20 @@ class StreamWorld:
 
         self.call(take, lambda: reader.flying.discard(ordinal))
 
-    def _told(self, reader: Reader, ordinal: int, page: RecordPage, horizon_ms: int) -> None:
+    def _told(
+        self,
+        reader: Reader,
+        ordinal: int,
+        page: RecordPage,
+        horizon_ms: int,
+        *,
+        is_late: bool = False,
+    ) -> None:
         records = page.records()
         self.deliveries += len(records)
         if reader not in self.readers:
             return
-        reader.follower.take(ordinal, records, horizon_ms)
+        reader.follower.take(ordinal, records, horizon_ms, is_late=is_late)
         if page.place is None:
             reader.follower.finish(ordinal)
             reader.tokens.pop(ordinal, None)
@@ -470,7 +479,10 @@ class StreamWorld:
     def pushed(self, sink: Pushed, page: RecordPage) -> None:
         """A sink was told."""
         self.pushes += len(page)
-        self._told(sink.reader, sink.ordinal, page, 0)
+        stream = self.engine.streams.find_stream(_arn(sink.reader.follower.life.name))
+        if stream is not None:
+            horizon_ms = stream.horizon_ms(self.clock.now_ms())
+            self._told(sink.reader, sink.ordinal, page, horizon_ms, is_late=True)
 
     def push_ended(self, sink: Pushed, error: EventcoreError | None) -> None:
         """A subscription is over; the follower goes on as it likes."""
