@@ -110,7 +110,9 @@ STREAM_RETENTION_MS_DEFAULT: Final = 86_400_000
 STREAM_CONSUMERS_MAX: Final = 20
 """Enhanced fan-out consumers of a stream."""
 STREAM_CONSUMERS_MAX_ADVANTAGE: Final = 50
-"""The same, where the account has a minimum throughput billing commitment."""
+"""The same of an on-demand stream whose account has a minimum throughput billing commitment."""
+STREAM_CONSUMERS_CREATING_MAX: Final = 5
+"""Of them in the state CREATING, in which they are only with the quota `stream_transition_ms`."""
 SUBSCRIPTION_MS_MAX: Final = 300_000
 SUBSCRIPTION_TAKE_OVER_MS: Final = 5_000
 """After which a second SubscribeToShard of the same consumer and shard ends the first."""

@@ -51,9 +51,9 @@ def stream_named(request: object) -> str:
     """The name of the stream that a request is about, as far as it tells; "" for none."""
     name: str | None = getattr(request, "stream_name", None)
     if name is None:
-        arn: str | None = getattr(request, "stream_arn", None)
-        name = arn and arn.partition("/")[2]
-    return name or ""
+        arn = getattr(request, "stream_arn", None) or getattr(request, "consumer_arn", None) or ""
+        name = arn.partition("/")[2].partition(_CONSUMER)[0]
+    return name
 
 
 def canonical_shard_id(text: str) -> str:

@@ -100,7 +100,11 @@ CALLS_PER_S: Final = {
     "UpdateStreamMode": 5,
     "UpdateStreamWarmThroughput": 5,
 }
-"""Calls of an account a second (botocore's documentation of each); ListShards is per stream."""
+"""Calls of an account a second, or of a stream (botocore's documentation of each)."""
+
+_RATES_OF_STREAMS: Final = frozenset(
+    ("DeregisterStreamConsumer", "DescribeStreamConsumer", "ListShards", "ListStreamConsumers")
+)
 
 
 @final
@@ -250,7 +254,7 @@ class Streams:
             return
         most = max(1, per_s * percent // 100)
         second = self._host.now_ms // 1000
-        key = (account, region, f"{action} {stream}" if action == "ListShards" else action)
+        key = (account, region, f"{action} {stream}" if action in _RATES_OF_STREAMS else action)
         of_second, count = self._calls.get(key, (second, 0))
         if of_second != second:
             count = 0
@@ -470,11 +474,9 @@ class Streams:
         self, stream: Stream, name: str, tags: dict[str, str] | None = None
     ) -> FanOutConsumer:
         """Registers an enhanced fan-out consumer. Raises as Stream.register_consumer does."""
-        account = self.account(stream.arn)
+        has_advantage = stream.spec.mode == ON_DEMAND and self.account(stream.arn).is_committed
         most = (
-            limits.STREAM_CONSUMERS_MAX_ADVANTAGE
-            if account.is_committed
-            else limits.STREAM_CONSUMERS_MAX
+            limits.STREAM_CONSUMERS_MAX_ADVANTAGE if has_advantage else limits.STREAM_CONSUMERS_MAX
         )
         return self._host.run(
             stream, stream.register_consumer(name, tags or {}, most, self._host.now_ms)

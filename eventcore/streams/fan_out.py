@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import final
 
+from eventcore import limits
 from eventcore.arn import stream_consumer_arn
 from eventcore.errors import AlreadyExists, LimitExceeded, NotFound
 from eventcore.limits import Quotas
@@ -58,6 +59,13 @@ class FanOut:
             raise AlreadyExists("consumer", name)
         if len(self._consumers) >= most:
             raise LimitExceeded("stream_consumers_max", most)
+        creating = sum(other.active_ms > now_ms for other in self._consumers.values())
+        if creating >= limits.STREAM_CONSUMERS_CREATING_MAX:
+            raise LimitExceeded(
+                "stream_consumers_creating_max",
+                limits.STREAM_CONSUMERS_CREATING_MAX,
+                "consumers in the state CREATING",
+            )
         consumer = FanOutConsumer(
             name,
             stream_consumer_arn(self._stream_arn, name, now_ms),

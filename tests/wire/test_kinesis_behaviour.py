@@ -291,7 +291,7 @@ def test_a_commitment_lasts_a_day_at_the_least(wire, kinesis):
     assert status() == "DISABLED"
 
 
-def test_a_committed_account_has_more_consumers(kinesis, stream):
+def test_an_on_demand_stream_of_a_committed_account_has_more_consumers(kinesis, stream):
     def register(numbers: range) -> None:
         for number in numbers:
             kinesis.register_stream_consumer(StreamARN=ARN + stream, ConsumerName=f"c{number}")
@@ -300,6 +300,11 @@ def test_a_committed_account_has_more_consumers(kinesis, stream):
     with pytest.raises(kinesis.exceptions.LimitExceededException):
         register(range(20, 21))
     kinesis.update_account_settings(MinimumThroughputBillingCommitment={"Status": "ENABLED"})
+    with pytest.raises(kinesis.exceptions.LimitExceededException):
+        register(range(20, 21))
+    kinesis.update_stream_mode(
+        StreamARN=ARN + stream, StreamModeDetails={"StreamMode": "ON_DEMAND"}
+    )
     register(range(20, 50))
     with pytest.raises(kinesis.exceptions.LimitExceededException):
         register(range(50, 51))

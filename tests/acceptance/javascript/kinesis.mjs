@@ -310,20 +310,25 @@ async function manyAtOnce(requestHandler, { endpoint, queueName }) {
   return { put, found, kept };
 }
 
-/** Half of the requests on one connection are taken back; the others are served. */
+/** Of the requests on one connection, one third is taken back at once and one third when the first
+ * answer is there; the others are served.
+ */
 async function takenBack({ endpoint, queueName }) {
   const kinesis = connect(endpoint, SHARED);
   const StreamName = await create(kinesis, queueName);
-  const abort = new AbortController();
-  const calls = [...Array(60).keys()].map((number) => {
+  const aborts = [...Array(60)].map(() => new AbortController());
+  const takeBack = (third) =>
+    aborts.filter((_, number) => number % 3 === third).forEach((abort) => abort.abort());
+  const calls = aborts.map(({ signal: abortSignal }, number) => {
     const record = { StreamName, PartitionKey: "k", Data: bytes(`${number}`) };
-    const options = number % 2 ? { abortSignal: abort.signal } : {};
-    return kinesis.send(new PutRecordCommand(record), options);
+    return kinesis.send(new PutRecordCommand(record), { abortSignal });
   });
-  setImmediate(() => abort.abort());
+  setImmediate(() => takeBack(1));
+  calls[0].then(() => takeBack(2));
   const settled = await Promise.allSettled(calls);
-  const after = await kinesis.send(new PutRecordCommand({ StreamName, PartitionKey: "k", Data: bytes("after") }));
-  const { records } = await read(kinesis, StreamName, FIRST_SHARD, 31);
+  const record = { StreamName, PartitionKey: "k", Data: bytes("after") };
+  const after = await kinesis.send(new PutRecordCommand(record));
+  const { records } = await read(kinesis, StreamName, FIRST_SHARD, 21);
   const kept = sessions(kinesis);
   kinesis.destroy();
   return {
@@ -341,20 +346,28 @@ async function errors({ endpoint, queueName }) {
   const kinesis = connect(endpoint, SHARED);
   const StreamName = await create(kinesis, queueName);
   const missing = { StreamName: "there-is-no-such-stream" };
-  const send = (command, kind) => refusal(kinesis.send(command), kind);
+  const send = (command, errorClass) => refusal(kinesis.send(command), errorClass);
   const record = { PartitionKey: "k", Data: bytes("x") };
+  const put = new PutRecordCommand({ ...missing, ...record });
+  const name = { StreamName: "a b", ShardCount: 1 };
+  const again = { StreamName, ShardCount: 1 };
+  const token = { ShardIterator: "AAAA" };
+  const shard = { ShardToSplit: "shardId-000000000009", NewStartingHashKey: "1" };
   const count = { StreamName, TargetShardCount: 3, ScalingType: "UNIFORM_SCALING" };
-  const position = { ShardId: FIRST_SHARD, ShardIteratorType: "LATEST" };
+  const many = { StreamName, Records: Array(501).fill(record) };
   const seen = {
-    missing: await send(new PutRecordCommand({ ...missing, ...record }), ResourceNotFoundException),
+    missing: await send(put, ResourceNotFoundException),
     anyOfTheService: await send(new DescribeStreamCommand(missing), KinesisServiceException),
-    exists: await send(new CreateStreamCommand({ StreamName, ShardCount: 1 }), ResourceInUseException),
-    name: await send(new CreateStreamCommand({ StreamName: "a b", ShardCount: 1 }), ValidationException),
-    iterator: await send(new GetRecordsCommand({ ShardIterator: "AAAA" }), InvalidArgumentException),
-    shard: await send(new SplitShardCommand({ StreamName, ShardToSplit: "shardId-000000000009", NewStartingHashKey: "1" }), ResourceNotFoundException),
+    exists: await send(new CreateStreamCommand(again), ResourceInUseException),
+    name: await send(new CreateStreamCommand(name), ValidationException),
+    iterator: await send(new GetRecordsCommand(token), InvalidArgumentException),
+    shard: await send(new SplitShardCommand({ StreamName, ...shard }), ResourceNotFoundException),
     doubled: await send(new UpdateShardCountCommand(count), LimitExceededException),
-    many: await send(new PutRecordsCommand({ StreamName, Records: Array(501).fill(record) }), ValidationException),
-    stream: await refusal(iterator(kinesis, missing.StreamName, position.ShardId, position.ShardIteratorType), ResourceNotFoundException),
+    many: await send(new PutRecordsCommand(many), ValidationException),
+    stream: await refusal(
+      iterator(kinesis, missing.StreamName, FIRST_SHARD, "LATEST"),
+      ResourceNotFoundException,
+    ),
   };
   const kept = sessions(kinesis);
   kinesis.destroy();

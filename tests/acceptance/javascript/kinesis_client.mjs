@@ -17,8 +17,8 @@ const PAGES_MAX = 1_000;
 
 /** A client with the request handler that the SDK brings, which speaks HTTP/2.
  *
- * By default it makes a connection for every request. `{ disableConcurrentStreams: false }` lets the
- * requests share one. An error is shown at once, not tried again.
+ * By default it makes a connection for every request; with SHARED the requests share one. An error
+ * is shown at once, not tried again.
  */
 export function connect(endpoint, requestHandler = undefined, more = {}) {
   return new KinesisClient({

@@ -484,8 +484,11 @@ async def test_control_operations_have_a_rate_where_the_quota_is_on():
     for stream in ("a", "b"):
         for _ in range(1_000):
             rig.streams.admit("ListShards", "1", "r", stream)
-    with pytest.raises(LimitExceeded):
-        rig.streams.admit("ListShards", "1", "r", "a")
+        for _ in range(5):
+            rig.streams.admit("ListStreamConsumers", "1", "r", stream)
+    for action in ("ListShards", "ListStreamConsumers"):
+        with pytest.raises(LimitExceeded):
+            rig.streams.admit(action, "1", "r", "a")
     rig.clock.advance(1_000)
     rig.engine.begin()
     rig.streams.admit("CreateStream", "1", "r")
@@ -499,6 +502,10 @@ async def test_a_commitment_of_the_account_is_kept_and_raises_the_number_of_cons
         rig.streams.register_consumer(rig.stream(), "more")
     rig.engine.begin()
     rig.streams.set_account_committed(arn("any"), True)
+    with pytest.raises(LimitExceeded):  # it is for on-demand streams only
+        rig.streams.register_consumer(rig.stream(), "more")
+    spec = msgspec.structs.replace(rig.stream().spec, mode="ON_DEMAND")
+    rig.streams.set_spec(rig.stream(), spec)
     rig.streams.register_consumer(rig.stream(), "more")
     await rig.settle()
     rig = await rig.crash()

@@ -331,6 +331,18 @@ def test_a_consumer_registered_again_is_another_one():
     assert rig.reloaded().fan_out.find("c") == changed
 
 
+def test_five_consumers_may_be_creating():
+    rig = StreamRig(quotas=Quotas(stream_transition_ms=500))
+    rig.advance(500)
+    for at in range(limits.STREAM_CONSUMERS_CREATING_MAX):
+        rig.stage(rig.stream.register_consumer(str(at), {}, 20, rig.now_ms))
+    with pytest.raises(LimitExceeded, match="CREATING"):
+        rig.stream.register_consumer("more", {}, 20, rig.now_ms)
+    rig.advance(500)
+    rig.stage(rig.stream.register_consumer("more", {}, 20, rig.now_ms))
+    assert len(rig.stream.fan_out) == 6
+
+
 def test_consumers_are_as_many_as_the_account_may_have():
     rig = StreamRig()
     for at in range(limits.STREAM_CONSUMERS_MAX):
