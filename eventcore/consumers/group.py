@@ -3,7 +3,8 @@
 Rules of this file:
 
 - A lease has one owner at the most. Every change of owner adds one to its counter, and whoever
-  comes with an older counter is refused: two workers never move one checkpoint.
+  comes with an older counter is refused: two workers never move one checkpoint. Counters begin with
+  the time at which the group was made, so one that was deleted and made anew repeats none.
 - The machine decides who owns what, at each heartbeat and when time is over; workers are told.
   Free leases go to those who have fewest; nobody keeps two more than another (`balance`).
 - A lease that has to move is asked back first: its owner ends what it is at, writes its checkpoint
@@ -332,7 +333,9 @@ class ConsumerGroup:
             if not group.has_shards:
                 is_done = group.skips_closed and node.is_closed
                 checkpoint = SHARD_IS_DONE if is_done else group.start
-            lease = LeaseRecord(node.shard_id, node.parents, "", 0, checkpoint, now_ms)
+            lease = LeaseRecord(
+                node.shard_id, node.parents, "", group.created_ms, checkpoint, now_ms
+            )
             key = row_key(LEASE_FAMILY, self._next_number)
             self._do(put_row(key, lease, is_new=True), mutations)
         if not group.has_shards:
@@ -544,7 +547,7 @@ class ConsumerGroup:
         for number, lease in self._leases.items():
             if lease.owner:
                 assert lease.owner in self._workers
-                assert lease.counter > 0
+                assert self._group is not None and lease.counter > self._group.created_ms
                 assert lease.checkpoint.kind != SHARD_END
                 assert self._is_assignable(lease)
                 owned.setdefault(lease.owner, set()).add(number)

@@ -172,7 +172,9 @@ class DaemonLeases:
                     found += await answer.content.read(ANSWER_BYTES_MAX - len(found))
                 return answer.status, found
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise SourceUnavailable(self._url, f"{operation}: {error!r}") from error
+            # A time-out has no text of its own.
+            reason = str(error) or repr(error)
+            raise SourceUnavailable(self._url, f"{operation}: {reason}") from error
 
     def _error(self, status: int, body: bytes, request: dict[str, Any]) -> Exception:
         try:

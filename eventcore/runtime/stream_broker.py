@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from eventcore.consumers.checkpoint import AFTER_RECORD, AT_TIMESTAMP, Checkpoint
-from eventcore.errors import EventcoreError
+from eventcore.errors import EventcoreError, NotFound
 from eventcore.runtime.engine import Engine
 from eventcore.runtime.stream_pauses import Pauses, Signal
 from eventcore.runtime.stream_source import ShardReader, ShardRecords, SourceShard, StreamRecord
@@ -85,6 +85,7 @@ class _BrokerReader:
         self._shard_id = shard_id
         self._start = start
         self._place: Place | None = None
+        self._identity: tuple[int, int] | None = None
         self._is_over = False
         self._pauses = Pauses(engine.clock)
 
@@ -94,6 +95,11 @@ class _BrokerReader:
         self._engine.begin()
         streams = self._engine.streams
         stream = streams.find(self._stream_arn)
+        identity = streams.identity(stream)
+        if self._identity not in (None, identity):
+            # Deleted and made anew: its records have nothing to do with those that were read.
+            raise NotFound("stream", stream.name)
+        self._identity = identity
         place = self._place
         if place is None:
             place = streams.locate(stream, self._shard_id, self._position())

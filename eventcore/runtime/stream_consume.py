@@ -92,6 +92,10 @@ class ConsumePlan:
         start = start_at(chosen.pop("start", "TRIM_HORIZON"))
         dead_letter = chosen.pop("dead_letter", None)
         if dead_letter is not None:
+            if not isinstance(dead_letter, Queue):
+                raise InvalidParameter(
+                    "dead_letter", "Must be a queue of this broker.", dead_letter
+                )
             if chosen.get("on_failure") is not None:
                 raise InvalidParameter("on_failure", "Give either this or dead_letter.")
             chosen["on_failure"] = dead_letter_to(dead_letter, stream_arn, group)

@@ -143,7 +143,8 @@ class HandlingOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.attempts_max is not None and (self.attempts_max < 1 or self.on_failure is None):
             raise InvalidParameter(
                 "attempts_max",
-                "Must be at least 1, and needs on_failure: nothing is dropped unseen.",
+                "Must be at least 1, and needs on_failure, or a dead_letter queue where there is "
+                "one: nothing is dropped unseen.",
                 self.attempts_max,
             )
         if self.skip_misplaced and not self.deaggregate:
@@ -190,7 +191,7 @@ async def handle(
             return await _give_up(options, course, argument, reject)
         except Exception as failure:  # noqa: BLE001  (whatever it is, it is the handler's)
             error = failure
-            _log_failure(course, attempt, failure)
+            _log_failure(course, argument, attempt, failure)
         else:
             return True
         if options.attempts_max is not None and attempt >= options.attempts_max:
@@ -204,7 +205,12 @@ async def _give_up(
     options: HandlingOptions, course: Course, argument: Any, error: Exception
 ) -> bool:
     if options.on_failure is None:
-        log.error("record_rejected", shard=course.shard_id, error=repr(error))
+        log.error(
+            "record_rejected",
+            shard=course.shard_id,
+            record=_place(argument),
+            error=repr(error),
+        )
         return True
     attempt = 0
     while course.may_go_on():
@@ -212,7 +218,7 @@ async def _give_up(
         try:
             await _call(options.on_failure, argument, error)
         except Exception as failure:  # noqa: BLE001  (whatever it is, the record waits for it)
-            _log_failure(course, attempt, failure)
+            _log_failure(course, argument, attempt, failure)
             await course.pause(_backoff_ms(attempt))
         else:
             return True
@@ -238,9 +244,17 @@ def _backoff_ms(attempt: int) -> int:
     return min(BACKOFF_MS_FIRST << min(attempt - 1, 20), BACKOFF_MS_MAX)
 
 
-def _log_failure(course: Course, attempt: int, failure: Exception) -> None:
+def _log_failure(course: Course, argument: Any, attempt: int, failure: Exception) -> None:
     """The first with its traceback: the rest are the same."""
+    facts = {"shard": course.shard_id, "record": _place(argument), "attempt": attempt}
     if attempt == 1:
-        log.error("handler_failed", shard=course.shard_id, attempt=attempt, exc_info=failure)
+        log.error("handler_failed", exc_info=failure, **facts)
     else:
-        log.warning("handler_failed", shard=course.shard_id, attempt=attempt, error=repr(failure))
+        log.warning("handler_failed", error=repr(failure), **facts)
+
+
+def _place(argument: StreamRecord | RecordBatch) -> str:
+    """The sequence number of a record, or of a batch's first: what it can be found by."""
+    if isinstance(argument, StreamRecord):
+        return argument.sequence_number
+    return argument[0].sequence_number if argument else ""

@@ -25,7 +25,7 @@ from eventcore.consumers.checkpoint import AFTER_RECORD, AT_TIMESTAMP, Checkpoin
 from eventcore.errors import EventcoreError, InvalidParameter, NotFound, SourceUnavailable
 from eventcore.runtime.stream_pauses import Pauses
 from eventcore.runtime.stream_source import ShardReader, ShardRecords, SourceShard, StreamRecord
-from eventcore.runtime.telemetry import logger_of
+from eventcore.runtime.telemetry import WarningLimiter, logger_of
 
 __all__ = ["KinesisSource"]
 
@@ -81,6 +81,7 @@ class KinesisSource:
         self.lineage_ms = LINEAGE_MS
         self.poll_ms = poll_ms
         self.pauses = Pauses(clock or SystemClock())
+        self._warnings = WarningLimiter(self.pauses.now_ms)
         self._make_client = make_client or (lambda: _create_client(options))
         self._stack = AsyncExitStack()
         self._client: Any = None
@@ -121,6 +122,14 @@ class KinesisSource:
             raise
         except Exception as error:
             raise self._translate(error) from error
+
+    def note_fault(self, shard_id: str, error: EventcoreError) -> None:
+        """Writes a fault down; one that all shards have, once in a while."""
+        suppressed = self._warnings.admit("read_failed")
+        if suppressed is not None:
+            log.warning(
+                "read_failed", shard=shard_id, error=str(error), not_logged_since=suppressed
+            )
 
     async def _open(self) -> Any:
         async with self._lock:
@@ -204,7 +213,7 @@ class _KinesisReader:
         except SourceUnavailable as error:
             if not isinstance(error, _Throttled):
                 self._iterator = None
-                log.warning("read_failed", shard=self._shard_id, error=str(error))
+                source.note_fault(self._shard_id, error)
             self._next_call_ms = source.pauses.now_ms() + self._pause_ms
             self._pause_ms = min(self._pause_ms * 2, PAUSE_MS_MAX)
             return None

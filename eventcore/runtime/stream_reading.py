@@ -3,10 +3,14 @@ children when it is drained.
 
 Rules of this file:
 
-- Every shard that is read has one subscription; its pages wait here for the one who asks for them,
-  `PAGES_KEPT_MAX` at a time, after which the subscriptions pause.
-- A child is opened when all of its parents that are read are drained, so the records of a partition
-  key come in the order in which they were put.
+- Every shard that is read has one subscription, of which one page waits here for the one who asks
+  for it. When all that wait cost `KEPT_BYTES_MAX`, all subscriptions pause until the last page is
+  taken, so the memory does not grow with the number of shards. Then they go on in turns: the shard
+  whose page was taken last is the last.
+- A child is opened when all of its parents are drained, or will not be read: those that were closed
+  before the reading began, and those that have vanished. So the records of a partition key come in
+  the order in which they were put. A parent may be one that nobody has told of yet, since a shard
+  tells of its children at its end.
 - A reading that does not follow ends where each shard ended when it began.
 """
 
@@ -17,7 +21,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, final
 
-from eventcore.errors import EventcoreError
+from eventcore.errors import EventcoreError, NotFound
 from eventcore.runtime.engine import Engine
 from eventcore.runtime.stream_source import StreamRecord
 from eventcore.runtime.subscriptions import RecordPage, Subscription
@@ -26,7 +30,9 @@ from eventcore.streams.stream_spec import Place, ShardView, StartingPosition
 
 __all__ = ["RecordReading", "records_of"]
 
-PAGES_KEPT_MAX: Final = 4
+KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
+RECORD_BYTES: Final = 128
+"""What a record that is kept costs beside its data, about."""
 
 
 def records_of(shard_id: str, page: RecordPage) -> list[StreamRecord]:
@@ -41,6 +47,27 @@ def records_of(shard_id: str, page: RecordPage) -> list[StreamRecord]:
         )
         for record in page.records()
     ]
+
+
+def _parents(view: ShardView) -> list[str]:
+    pair = (view.parent_id, view.adjacent_parent_id)
+    return [parent for parent in pair if parent is not None]
+
+
+def _exists(stream: Stream, shard_id: str, now_ms: int) -> bool:
+    try:
+        stream.find_shard(shard_id, now_ms)
+    except NotFound:
+        return False
+    return True
+
+
+def _cost(page: RecordPage) -> int:
+    """About the bytes that a page takes while it is kept."""
+    data_bytes = sum(
+        len(data) for part in page.slices for data in part.block.data[part.begin : part.end]
+    )
+    return data_bytes + RECORD_BYTES * len(page)
 
 
 class _ShardSink:
@@ -63,6 +90,16 @@ class _ShardSink:
         if error is not None or not self._is_drained:
             self._reading.ended(error)
 
+    def pause(self) -> None:
+        """Reads nothing more until `resume`."""
+        if self.subscription is not None:
+            self.subscription.pause()
+
+    def resume(self) -> None:
+        """Goes on reading."""
+        if self.subscription is not None:
+            self.subscription.resume()
+
     def cancel(self) -> None:
         """Reads no further."""
         if self.subscription is not None:
@@ -82,6 +119,9 @@ class RecordReading:
         self._drained: set[str] = set()
         self._until: dict[str, int] | None = None
         self._is_one = False
+        self.kept_bytes = 0
+        """What the pages cost that wait to be asked for."""
+        self._is_full = False
         self._start = StartingPosition("TRIM_HORIZON")
         self._is_over = False
         self._error: EventcoreError | None = None
@@ -106,6 +146,8 @@ class RecordReading:
             self._until = {shard.id: shard.next_number for shard in shards if shard is not None}
         self._start = start
         self._waiting = {view.id: view for view in views}
+        known = self._waiting.keys()
+        self._drained = {parent for view in views for parent in _parents(view)} - known
         self._open_more(stream, start)
 
     def _open_more(self, stream: Stream, start: StartingPosition) -> None:
@@ -116,15 +158,18 @@ class RecordReading:
         while is_changed:
             is_changed = False
             for view in list(self._waiting.values()):
-                if not self._is_free(view):
+                if not self._is_free(stream, view):
                     continue
                 del self._waiting[view.id]
                 is_changed = True
                 self._subscribe(stream, view, self._engine.streams.locate(stream, view.id, start))
 
-    def _is_free(self, view: ShardView) -> bool:
-        parents = {view.parent_id, view.adjacent_parent_id}
-        return not parents & (self._open.keys() | self._waiting.keys())
+    def _is_free(self, stream: Stream, view: ShardView) -> bool:
+        now_ms = self._engine.now_ms()
+        return all(
+            parent in self._drained or not _exists(stream, parent, now_ms)
+            for parent in _parents(view)
+        )
 
     def _subscribe(self, stream: Stream, view: ShardView, place: Place) -> None:
         until = None if self._until is None else self._until.get(view.id, 0)
@@ -133,14 +178,21 @@ class RecordReading:
             return
         sink = self._open[view.id] = _ShardSink(self, view.id, until)
         sink.subscription = self._engine.streams.subscribe(stream, place, sink)
+        if self._is_full:
+            sink.subscription.pause()
 
     # What the sinks tell
 
     def arrived(self, sink: _ShardSink, page: RecordPage) -> bool:
-        """A page of a shard; whether there is room for more."""
+        """A page of a shard, which has to wait with its next one until this one is taken."""
         self._pages.append((sink, page))
+        self.kept_bytes += _cost(page)
         self._ready.set()
-        return len(self._pages) < PAGES_KEPT_MAX
+        if not self._is_full and self.kept_bytes >= KEPT_BYTES_MAX:
+            self._is_full = True
+            for other in self._open.values():
+                other.pause()
+        return False
 
     def ended(self, error: EventcoreError | None) -> None:
         """A subscription ended before its shard did: with the stream, or with the broker."""
@@ -166,6 +218,7 @@ class RecordReading:
 
     def _take(self) -> list[StreamRecord]:
         sink, page = self._pages.popleft()
+        self.kept_bytes -= _cost(page)
         records = records_of(sink.shard_id, page)
         place = page.place
         if sink.until is not None and (place is None or place.number >= sink.until):
@@ -174,8 +227,14 @@ class RecordReading:
             place = None
         if place is None:
             self._drain(sink, page.child_shards)
-        elif sink.subscription is not None:
-            sink.subscription.resume()
+        elif self._is_full:
+            self._open[sink.shard_id] = self._open.pop(sink.shard_id)
+        else:
+            sink.resume()
+        if self._is_full and not self._pages:
+            self._is_full = False
+            for other in self._open.values():
+                other.resume()
         return records
 
     def _drain(self, sink: _ShardSink, children: list[ShardView]) -> None:

@@ -42,7 +42,7 @@ from eventcore.runtime.stream_handling import CheckpointMode, HandlingOptions, O
 from eventcore.runtime.stream_pauses import Pauses, Signal
 from eventcore.runtime.stream_shard import ShardConsumer, ShardLag, ShardWork
 from eventcore.runtime.stream_source import ShardSource, SourceShard
-from eventcore.runtime.telemetry import logger_of
+from eventcore.runtime.telemetry import WarningLimiter, logger_of
 
 __all__ = ["DRAIN_MS_DEFAULT", "StreamWorker"]
 
@@ -122,6 +122,7 @@ class StreamWorker:
         self._source = source
         self._leases = leases
         self._pauses = Pauses(clock or SystemClock())
+        self._warnings = WarningLimiter(self._pauses.now_ms)
         self._work = ShardWork(source, leases, self.worker_id, self._options, self._pauses)
         self._consumers: dict[str, ShardConsumer] = {}
         self._given_up: dict[str, int] = {}
@@ -204,6 +205,8 @@ class StreamWorker:
         """Without it the others have the shards when the lease is over."""
         try:
             await last
+        except (BrokerClosed, NotFound):
+            pass  # there is no group any more
         except EventcoreError as error:
             log.warning("leave_failed", worker=self.worker_id, error=str(error))
         except Exception:
@@ -238,6 +241,8 @@ class StreamWorker:
             except Exception as error:  # noqa: BLE001  (whatever a source raises: heartbeats go on)
                 if lineage is not None or isinstance(error, NotFound):
                     self._is_lineage_due = True
+                if isinstance(error, NotFound):
+                    self._lose_all()
                 self._log_fault("heartbeat_failed", error)
                 await self._pauses.sleep(self._fault_pause_ms)
                 continue
@@ -246,6 +251,12 @@ class StreamWorker:
             self._take(assignment, sent_ms, consumers)
             due_ms = sent_ms + self._lease_ms // HEARTBEATS_PER_LEASE
             await self._wait(change, due_ms - self._pauses.now_ms())
+
+    def _lose_all(self) -> None:
+        """The group is gone, with all its leases. What is made anew has nothing to do with it."""
+        self._given_up.clear()
+        for consumer in self._consumers.values():
+            consumer.abort()
 
     @property
     def _fault_pause_ms(self) -> int:
@@ -305,10 +316,15 @@ class StreamWorker:
             self.stop()
 
     def _log_fault(self, event: str, error: Exception) -> None:
+        """A fault that lasts comes with every heartbeat, and is written now and then."""
+        suppressed = self._warnings.admit(f"{event} {type(error).__name__}")
+        if suppressed is None:
+            return
+        facts: dict[str, Any] = {"worker": self.worker_id, "not_logged_since": suppressed}
         if isinstance(error, EventcoreError):
-            log.warning(event, worker=self.worker_id, error=str(error))
+            log.warning(event, error=str(error), **facts)
         else:
-            log.error(event, worker=self.worker_id, exc_info=error)
+            log.error(event, exc_info=error, **facts)
 
     # Leases
 
@@ -381,7 +397,7 @@ class StreamWorker:
         except (LeaseLost, BrokerClosed):
             pass  # it is not ours any more, or soon will not be
         except EventcoreError as error:
-            log.warning("release_failed", shard=shard_id, error=str(error))
+            self._log_fault("release_failed", error)
         except Exception:
             log.exception("release_failed", shard=shard_id)
         finally:

@@ -156,6 +156,10 @@ class Subscription:
         self.flying: RecordPage | EventcoreError | None = None
         """What will be told as soon as it is durable."""
 
+    def pause(self) -> None:
+        """The sink takes no page until `resume`; one that is on its way is still delivered."""
+        self.is_paused = True
+
     def resume(self) -> None:
         """The sink takes pages again; the next one comes in a later turn of the loop."""
         if self.is_open and self.is_paused:
@@ -332,7 +336,8 @@ class Subscriptions:
             else:
                 subscription.place = payload.place
                 self._beat_later(subscription, self._clock.now_ms())
-                self.pump_soon(subscription)
+                if not subscription.is_paused:
+                    self.pump_soon(subscription)
 
     def try_later(self, subscription: Subscription) -> None:
         """Has a page read again after a pause."""

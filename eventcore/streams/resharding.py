@@ -35,12 +35,19 @@ class Resharding:
     def __init__(
         self, shards: Mapping[int, Shard], owners: Iterable[Shard], next_ordinal: int, now_ms: int
     ) -> None:
-        """`owners` are the open shards by hash key."""
+        """`owners` are the open shards by hash key.
+
+        Nothing is closed before its last record arrived, though the clock may have gone back
+        between two runs: a closed shard vanishes by the time of its closing.
+        """
+        owners = list(owners)
         self._shards = shards
         self._open = [shard.ordinal for shard in owners]
         self._firsts = [shards[ordinal].first_hash for ordinal in self._open]
         self._next_ordinal = next_ordinal
-        self._now_ms = now_ms
+        self._now_ms = max(
+            [now_ms, *(max(shard.arrived_ms, shard.record.created_ms) for shard in owners)]
+        )
         self._records: dict[int, ShardRecord] = {}
         self.closed: list[int] = []
         """Ordinals of the shards that this change closed."""

@@ -201,14 +201,13 @@ async def test_leases_over_the_wire(daemon, stream):
         lineage = (ShardNode("s-0", (), True), ShardNode("s-1", ("s-0",)))
         first = await leases.heartbeat(Heartbeat("a", lineage))
         (lease,) = first.leases
-        assert (lease.shard_id, lease.counter, lease.checkpoint) == ("s-0", 1, at_timestamp(77))
-        assert await leases.checkpoint("s-0", "a", 1, after_record("12", 3)) == after_record(
-            "12", 3
-        )
+        counter, inside = lease.counter, after_record("12", 3)
+        assert (lease.shard_id, lease.checkpoint) == ("s-0", at_timestamp(77))
+        assert await leases.checkpoint("s-0", "a", counter, inside) == inside
         with pytest.raises(LeaseLost):
-            await leases.checkpoint("s-0", "b", 1, after_record("13"))
+            await leases.checkpoint("s-0", "b", counter, after_record("13"))
         with pytest.raises(LeaseLost):
-            await leases.release("s-0", "a", 9)
+            await leases.release("s-0", "a", counter + 1)
         with pytest.raises(InvalidParameter):
             await leases.heartbeat(Heartbeat("", lineage))
         await leases.heartbeat(Heartbeat("b", None, 5_000, 100, True))

@@ -96,7 +96,7 @@ def test_the_first_worker_gets_all_leases():
     world = World()
     assignment = world.beat("a", shards(3))
     assert [lease.shard_id for lease in assignment.leases] == [shard(n) for n in range(3)]
-    assert {lease.counter for lease in assignment.leases} == {1}
+    assert {lease.counter for lease in assignment.leases} == {START + 1}
     assert {lease.checkpoint for lease in assignment.leases} == {FROM_TRIM_HORIZON}
     assert (assignment.workers, assignment.is_settled) == (1, True)
 
@@ -216,7 +216,7 @@ def test_a_checkpoint_moves_forward_only():
     assert world.checkpoint(0, "a", FROM_TRIM_HORIZON) == after_record("21")
 
 
-@pytest.mark.parametrize("counter", [0, 2])
+@pytest.mark.parametrize("counter", [1, START, START + 2])
 def test_a_wrong_counter_is_refused(counter: int):
     world = World()
     world.beat("a", shards(1))
@@ -230,9 +230,9 @@ def test_who_does_not_own_a_lease_can_do_nothing_with_it():
     world.beat("a", shards(1))
     for worker, name in (("b", shard(0)), ("a", shard(7))):
         with pytest.raises(LeaseLost):
-            world.group.checkpoint(name, worker, 1, after_record("1"), world.now_ms)
+            world.group.checkpoint(name, worker, START + 1, after_record("1"), world.now_ms)
         with pytest.raises(LeaseLost):
-            world.group.release(name, worker, 1)
+            world.group.release(name, worker, START + 1)
 
 
 def test_children_wait_for_both_parents():
@@ -335,9 +335,9 @@ def test_a_counter_goes_on_after_a_restart():
     world = World()
     world.beat("a", shards(1))
     world.take(world.group.leave("a"))
-    assert world.counter(0) == 2
+    assert world.counter(0) == START + 2
     world.restart()
-    assert world.beat("b").leases[0].counter == 3
+    assert world.beat("b").leases[0].counter == START + 3
 
 
 def test_bounds_are_refused_and_change_nothing(monkeypatch: pytest.MonkeyPatch):
@@ -394,7 +394,7 @@ def test_a_checkpoint_that_is_none_is_refused(wrong: Checkpoint):
     world = World()
     world.beat("a", shards(1))
     with pytest.raises(InvalidParameter):
-        world.group.checkpoint(shard(0), "a", 1, wrong, START)
+        world.group.checkpoint(shard(0), "a", START + 1, wrong, START)
 
 
 def test_the_description_says_who_has_what():
@@ -416,4 +416,4 @@ def test_a_dead_worker_that_nobody_replaced_comes_back_with_a_new_counter():
     world.beat("a", shards(1))
     world.wait(10_000)
     assert world.group.find(shard(0)).owner == ""
-    assert [lease.counter for lease in world.beat("a").leases] == [3]
+    assert [lease.counter for lease in world.beat("a").leases] == [START + 3]

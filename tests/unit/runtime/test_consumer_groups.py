@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from eventcore.runtime.handles import Message
 from eventcore.runtime.lease_source import BrokerLeases
 from eventcore.runtime.stream_consume import ConsumePlan, StreamConsuming, dead_letter_to
 from eventcore.runtime.stream_handles import OutgoingRecord, Stream, Streams
+from eventcore.runtime.stream_handling import CheckpointMode
 from eventcore.runtime.stream_source import StreamRecord
 from eventcore.runtime.stream_worker import StreamWorker
 from eventcore.stores.memory import MemoryStore
@@ -318,7 +319,7 @@ async def test_data_that_no_message_can_hold_is_left_out_of_the_dead_letter():
         {"start": "EARLIEST"},
         {"start": datetime(2026, 1, 1)},  # noqa: DTZ001  (that is the point)
         {"start": datetime.now(UTC) + timedelta(hours=1)},
-        {"on_failure": print, "dead_letter": "queue"},
+        {"attempts_max": 1, "dead_letter": "the name of a queue"},
         {"concurrency": 0},
     ],
 )
@@ -326,6 +327,15 @@ async def test_a_plan_that_makes_no_sense_is_refused_at_once(wrong: dict[str, An
     async with opened() as broker:
         with pytest.raises(InvalidParameter):
             ConsumePlan(broker.engine, ARN, print, **{"group": "billing", **wrong})
+
+
+async def test_what_is_given_up_has_one_place_to_go():
+    async with opened() as broker:
+        letters = await broker.create_queue("letters")
+        with pytest.raises(InvalidParameter, match="Give either this or dead_letter"):
+            ConsumePlan(
+                broker.engine, ARN, print, group="billing", on_failure=print, dead_letter=letters
+            )
 
 
 async def test_who_waits_is_told_of_a_worker_that_died_in_silence():
@@ -342,7 +352,7 @@ async def test_who_waits_is_told_of_a_worker_that_died_in_silence():
         assert waiting.done()
         (lease,) = (await leases.heartbeat(Heartbeat("b", None, 60_000))).leases
         with pytest.raises(LeaseLost):
-            await leases.checkpoint(lease.shard_id, "a", 1, after_record("1"))
+            await leases.checkpoint(lease.shard_id, "a", lease.counter - 2, after_record("1"))
         await leases.checkpoint(lease.shard_id, "b", lease.counter, after_record("1"))
         waiting = asyncio.create_task(leases.wait(0, 50_000))
         await clock.run_for(0)
@@ -363,24 +373,73 @@ async def test_leases_outlive_a_restart(tmp_path: Any):
         assert (again.counter, again.checkpoint) == (lease.counter, after_record("7"))
 
 
-async def test_a_deleted_group_begins_anew():
-    async with opened() as broker:
-        leases = BrokerLeases(broker.engine, ARN, "billing")
+async def test_a_deleted_group_begins_anew_and_repeats_no_counter():
+    clock = ManualClock()
+    async with Engine.open(MemoryStore(), clock=clock) as engine:
+        leases = BrokerLeases(engine, ARN, "billing")
         first = await leases.heartbeat(Heartbeat("a", (ShardNode("shardId-000000000000"),)))
         waiting = asyncio.create_task(leases.wait(first.change, 60_000))
         await asyncio.sleep(0)
-        broker.engine.begin()
-        broker.engine.groups.delete(leases.arn)
-        async with asyncio.timeout(10):
-            await waiting
+        engine.begin()
+        engine.groups.delete(leases.arn)
+        await clock.run_for(1)
+        assert waiting.done()
         again = await leases.heartbeat(Heartbeat("a", (ShardNode("shardId-000000000000"),)))
-        assert [lease.counter for lease in again.leases] == [1]
+        (old,), (new,) = first.leases, again.leases
+        assert (new.shard_id, new.checkpoint) == (old.shard_id, old.checkpoint)
+        assert new.counter != old.counter
+        with pytest.raises(LeaseLost):
+            await leases.checkpoint(new.shard_id, "a", old.counter, after_record("7"))
+
+
+async def until_made_anew(leases: BrokerLeases) -> None:
+    while True:
+        with suppress(NotFound):
+            if all(lease.owner for lease in (await leases.describe()).leases):
+                return
+        await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("checkpoint", ["record", "batch"])
+async def test_a_stream_that_is_made_anew_while_a_handler_runs_is_consumed_from_its_start(
+    checkpoint: CheckpointMode,
+):
+    async with opened() as broker:
+        stream = await make_stream(broker)
+        await put(stream, range(5), keys=1)
+        seen: list[str] = []
+        entered, gate = asyncio.Event(), asyncio.Event()
+
+        async def handle(record: StreamRecord) -> None:
+            if not gate.is_set():
+                entered.set()
+                await gate.wait()
+            seen.append(record.text)
+
+        worker = ConsumePlan(
+            broker.engine, ARN, handle, group="billing", checkpoint=checkpoint, worker_id="a"
+        ).make()
+        running = asyncio.create_task(worker.run())
+        async with asyncio.timeout(30):
+            await entered.wait()
+            await Streams(broker.engine, ACCOUNT, REGION).delete("orders")
+            anew = await make_stream(broker)
+            await put(anew, range(10, 15), keys=1)
+            await until_made_anew(BrokerLeases(broker.engine, ARN, "billing"))
+            gate.set()
+            while "14" not in seen:
+                await asyncio.sleep(0.002)
+        worker.stop()
+        await running
+        new = [text for text in seen if int(text) >= 10]
+        assert new == ["10", "11", "12", "13", "14"]
 
 
 async def test_handlers_are_registered_and_run_with_the_broker():
     async with opened() as broker:
         stream = await make_stream(broker)
         await put(stream, range(2), keys=1)
+        await broker.engine.sleep(2)  # LATEST is a time: what came in its millisecond is in it
         streams = StreamConsuming(broker.engine, Streams(broker.engine, ACCOUNT, REGION).arn)
         seen: list[str] = []
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from eventcore import limits
 from eventcore.consumers.checkpoint import after_record
 from eventcore.errors import InvalidParameter, LeaseLost, NotFound, SourceUnavailable
 from eventcore.runtime.consumer import Reject, Retry
@@ -172,7 +173,7 @@ async def test_after_its_attempts_a_record_goes_elsewhere():
         assert crew.leases.stands(0) == "2"
 
 
-async def test_a_rejected_record_is_passed_over_at_once():
+async def test_a_rejected_record_is_passed_over_at_once_and_the_log_says_which(caplog):
     async with Crew() as crew:
         crew.stream.put(0, "k", "bad")
         crew.stream.put(0, "k", "good")
@@ -180,6 +181,8 @@ async def test_a_rejected_record_is_passed_over_at_once():
         handler.faults = [Reject()]
         await crew.start("a", handler)
         assert handler.seen == ["good"]
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith(f"record_rejected shard={shard_id(0)!r} record='1'")
 
 
 async def test_keys_go_side_by_side_and_each_in_its_order():
@@ -342,10 +345,11 @@ async def test_what_runs_is_cancelled_when_the_group_says_that_the_lease_is_gone
         await crew.start("a", handler)
         crew.stream.put(0, "k", "x")
         await crew.settle()
+        counter = crew.leases.group.find(shard_id(0)).counter
         await crew.leases.leave("a")  # by another process that calls itself "a"
         await crew.wait(4_000)
         assert (begun, running) == (["x", "x"], ["x"])
-        assert crew.leases.group.find(shard_id(0)).counter == 3
+        assert crew.leases.group.find(shard_id(0)).counter == counter + 2
         gate.set()
 
 
@@ -399,6 +403,18 @@ async def test_a_worker_without_its_group_stops_by_its_own_clock():
         crew.leases.is_down = False
         await crew.wait(2_000)
         assert handler.seen == ["x"]
+
+
+async def test_a_fault_that_lasts_is_written_now_and_then(caplog):
+    async with Crew() as crew:
+        await crew.start("a", Handler())
+        crew.leases.is_down = True
+        await crew.wait(30_000)
+        lines = [record.getMessage() for record in caplog.records]
+        failed = [line for line in lines if line.startswith("heartbeat_failed")]
+        assert 2 <= len(failed) <= 30_000 // limits.WARNING_INTERVAL_MS + 1
+        assert "the daemon does not answer" in failed[0]
+        assert "not_logged_since=0" not in failed[-1], "and the others are counted"
 
 
 async def test_what_runs_beside_a_lane_that_saw_the_end_is_cancelled_too():

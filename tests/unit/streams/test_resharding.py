@@ -222,3 +222,18 @@ def test_a_stream_that_had_all_its_shards_is_changed_no_more(quotas):
     rig.merge(shard(0), shard(1))
     rig.advance(500)
     assert rig.open_ids() == [shard(ORDINAL_MAX)]
+
+
+def test_a_closed_shard_stays_for_all_its_records_though_the_clock_went_back():
+    rig = StreamRig()
+    rig.put("a")
+    arrived_ms = rig.now_ms
+    rig.now_ms -= 3_600_000  # after a restart
+    rig.split(shard(0), 1000)
+    assert rig.shard(0).record.closed_ms == arrived_ms
+    assert [s.created_ms for s in rig.stream.children(rig.shard(0))] == [arrived_ms] * 2
+    rig.advance(3_600_000 + DAY_MS)
+    assert shard(0) in [s.id for s in rig.stream.shards(rig.now_ms)]
+    assert len(rig.records(0)) == 1
+    rig.advance(1)
+    assert shard(0) not in [s.id for s in rig.stream.shards(rig.now_ms)]
