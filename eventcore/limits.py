@@ -222,7 +222,7 @@ GROUP_NAME_CHARACTERS_MAX: Final = 128
 """Of the name of a consumer group."""
 GROUP_WORKERS_MAX: Final = 1_000
 """Live workers of one consumer group."""
-GROUP_LEASES_MAX: Final = 20_000
+GROUP_LEASES_MAX: Final = 100_000
 """Shards of which one consumer group keeps a lease, those that are consumed to their end too."""
 GROUP_POLLS_MAX: Final = 10_000
 """Workers waiting at a time for a change of what they own, over all consumer groups."""

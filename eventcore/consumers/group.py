@@ -267,9 +267,13 @@ class ConsumerGroup:
         return number, lease
 
     def _free(self, number: int, lease: LeaseRecord, mutations: list[Mutation]) -> None:
-        handover = self._handovers.get(number)
-        heir = handover.heir if handover is not None else ""
-        self._give(number, lease, heir if heir in self._workers else "", mutations)
+        handover, is_planned = self._handovers.get(number), self._is_planned
+        if handover is None or handover.heir not in self._workers:
+            self._give(number, lease, "", mutations)
+            return
+        self._give(number, lease, handover.heir, mutations)
+        # The plan has it with its heir already: thousands of hand-overs need no new one.
+        self._is_planned = is_planned
 
     def _give(self, number: int, lease: LeaseRecord, owner: str, mutations: list[Mutation]) -> None:
         self._handovers.pop(number, None)

@@ -13,6 +13,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -226,6 +227,17 @@ async def _give_up(
 
 
 async def _call(function: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        await _run(function, *arguments)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Something that it waited for was cancelled: a fault as any other, and not our end.
+        raise RuntimeError("cancelled, but not by the worker") from error
+
+
+async def _run(function: Callable[..., Any], *arguments: Any) -> None:
     if _is_coroutine_function(function):
         await function(*arguments)
         return
@@ -248,9 +260,9 @@ def _log_failure(course: Course, argument: Any, attempt: int, failure: Exception
     """The first with its traceback: the rest are the same."""
     facts = {"shard": course.shard_id, "record": _place(argument), "attempt": attempt}
     if attempt == 1:
-        log.error("handler_failed", exc_info=failure, **facts)
+        log.error("handler_failed", **facts, exc_info=failure)
     else:
-        log.warning("handler_failed", error=repr(failure), **facts)
+        log.warning("handler_failed", **facts, error=repr(failure))
 
 
 def _place(argument: StreamRecord | RecordBatch) -> str:

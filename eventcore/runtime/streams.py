@@ -288,6 +288,8 @@ class Streams:
         """See Stream.split. Raises LimitExceeded, too."""
         now_ms = self._host.now_ms
         stream.check_split(shard_id, hash_key, now_ms)
+        if stream.open_shards >= limits.SHARDS_PER_STREAM_MAX:
+            raise LimitExceeded("shards_per_stream_max", limits.SHARDS_PER_STREAM_MAX)
         self._check_account(stream.arn, 1, stream.spec.mode)
         self._host.run(stream, stream.split(shard_id, hash_key, now_ms))
 
@@ -463,6 +465,10 @@ class Streams:
         """For subscriptions: the stream of an ARN as it is now."""
         machine = self._engine.find(arn)
         return machine if isinstance(machine, Stream) else None
+
+    def look(self, stream: Stream) -> None:
+        """For subscriptions: see Host.look."""
+        self._host.look(stream)
 
     def watch(self, arn: str, is_waited_for: bool) -> None:
         """For subscriptions: see Engine.watch."""

@@ -110,6 +110,10 @@ class PageReader(Protocol):
         """A page of records. Raises StoreError, NotFound."""
         ...
 
+    def look(self, stream: Stream) -> None:
+        """Notes that the request tells of a stream's state: see Host.look."""
+        ...
+
     def watch(self, arn: str, is_waited_for: bool) -> None:
         """Has the stream's changes told to `Subscriptions.wake`, or not any more."""
         ...
@@ -199,6 +203,7 @@ class Subscriptions:
         self._stalled: dict[Subscription, None] = {}
         self._retry: TimerHandle | None = None
         self._is_closed = False
+        self._latest: tuple[Stream, tuple[object, ...], RecordPage] | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -321,7 +326,22 @@ class Subscriptions:
             raise NotFound("stream", subscription.stream_arn.partition("/")[2])
         if subscription.is_paused:
             return None
-        return reader.read_page(stream, subscription.place, PUSH_RECORDS, PUSH_BYTES)
+        return self._page(stream, subscription.place)
+
+    def _page(self, stream: Stream, place: Place) -> RecordPage:
+        """The page from a place on. Who asks next for what was asked for last, at the same time and
+        with nothing changed since, gets the same: many subscriptions at one tip cost one read.
+        """
+        shard = stream.shard(place.ordinal)
+        end = None if shard is None else (shard.next_number, shard.record)
+        key = (place, end, self._clock.now_ms())
+        latest = self._latest
+        if latest is not None and latest[0] is stream and latest[1] == key:
+            self._reader.look(stream)  # it may tell of what is not durable yet
+            return latest[2]
+        page = self._reader.read_page(stream, place, PUSH_RECORDS, PUSH_BYTES)
+        self._latest = (stream, key, page)
+        return page
 
     def landed(self, subscription: Subscription, payload: RecordPage | EventcoreError) -> None:
         """What was flying is durable: tells the sink, and goes on."""
@@ -359,7 +379,7 @@ class Subscriptions:
             subscription.is_paused = not subscription.sink.deliver(page)
         except Exception:
             log.exception("subscription_failed", stream=subscription.stream_arn)
-            self.remove(subscription)
+            self.end(subscription, None)
         return subscription.is_open
 
     def end(self, subscription: Subscription, error: EventcoreError | None) -> None:

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from typing import final
+from typing import Final, final
 
 import msgspec
 
 from eventcore.errors import LimitExceeded
 from eventcore.outcome import Mutation, put_row, row_key
 from eventcore.streams.block import ORDINAL_MAX
-from eventcore.streams.hash_range import uniform_ranges
+from eventcore.streams.hash_range import HASH_KEY_MAX, uniform_ranges
 from eventcore.streams.records import Change
 from eventcore.streams.shard import SHARD_FAMILY, Shard, ShardRecord
 
-__all__ = ["Resharding"]
+__all__ = ["SLIVER_KEYS", "Resharding"]
+
+SLIVER_KEYS: Final = 1 << 32
+"""Hash keys by which a shard's beginning may be off: nothing, beside the 2**114 of the smallest."""
 
 
 @final
@@ -89,14 +92,24 @@ class Resharding:
         ]
 
     def _even_out(self, count: int) -> None:
-        ranges = uniform_ranges(count)
-        for first, _ in ranges:
+        firsts = [self._near(first) for first, _ in uniform_ranges(count)]
+        for first in firsts:
             at = bisect_right(self._firsts, first) - 1
             if self._firsts[at] != first:
                 self._split(at, first)
-        for at, (_, last) in enumerate(ranges):
+        ends = [first - 1 for first in firsts[1:]] + [HASH_KEY_MAX]
+        for at, last in enumerate(ends):
             while int.from_bytes(self._record(self._open[at]).last_hash, "big") != last:
                 self._merge(at)
+
+    def _near(self, first: int) -> int:
+        """Where a shard is to begin: where one begins already, if that is as good as there.
+
+        Ranges of equal size are rounded, so those of twice as many do not quite begin where those
+        of as many did; splitting there would leave shards of a few hash keys.
+        """
+        at = bisect_right(self._firsts, first + SLIVER_KEYS) - 1
+        return self._firsts[at] if abs(self._firsts[at] - first) <= SLIVER_KEYS else first
 
     def _position(self, ordinal: int) -> int:
         first = int.from_bytes(self._record(ordinal).first_hash, "big")

@@ -185,6 +185,31 @@ async def test_a_rejected_record_is_passed_over_at_once_and_the_log_says_which(c
     assert line.startswith(f"record_rejected shard={shard_id(0)!r} record='1'")
 
 
+async def test_a_cancellation_that_is_the_handlers_own_is_a_fault_as_any_other():
+    given_up: list[tuple[str, str]] = []
+
+    async def on_failure(record: StreamRecord, error: Exception) -> None:
+        given_up.append((record.text, str(error)))
+
+    async with Crew(attempts_max=2, on_failure=on_failure) as crew:
+        called: list[str] = []
+
+        async def handler(record: StreamRecord) -> None:
+            called.append(record.text)
+            if record.text == "bad":
+                cancelled = asyncio.get_running_loop().create_future()
+                cancelled.cancel()
+                await cancelled
+
+        crew.stream.put(0, "k", "bad")
+        crew.stream.put(0, "k", "good")
+        await crew.start("a", handler)
+        await crew.wait(100)
+        assert called == ["bad", "bad", "good"]
+        assert given_up == [("bad", "cancelled, but not by the worker")]
+        assert crew.leases.stands(0) == "2"
+
+
 async def test_keys_go_side_by_side_and_each_in_its_order():
     async with Crew(concurrency=3, checkpoint="record") as crew:
         for number in range(12):

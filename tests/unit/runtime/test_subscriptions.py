@@ -126,7 +126,7 @@ async def test_a_sink_that_resumes_within_a_request_disturbs_it_not():
     assert sink.data == [b"a", b"b", b"c"] and not answer.is_waiting
 
 
-async def test_a_sink_that_raises_is_dropped_and_the_others_are_told(caplog):
+async def test_a_sink_that_raises_is_ended_and_the_others_are_told(caplog):
     rig = await engine()
     broken, sound = Sink(), Sink()
 
@@ -139,7 +139,7 @@ async def test_a_sink_that_raises_is_dropped_and_the_others_are_told(caplog):
     for data in (b"a", b"b"):
         rig.put(data)
         await rig.settle()
-    assert len(broken.pages) == 1 and broken.ends == []
+    assert len(broken.pages) == 1 and broken.ends == [None]
     assert sound.data == [b"a", b"b"]
     assert len(rig.streams.subscriptions) == 1
     assert "subscription_failed" in caplog.text
