@@ -240,7 +240,7 @@ class RecordReader:
         record to come if there is none. Raises StoreError.
         """
         low, high = shard.first_number, shard.next_number
-        for number, arrived_ms, _ in shard.marks:
+        for number, arrived_ms, _, _ in shard.marks:
             if arrived_ms < from_ms:
                 low = max(low, number)
             else:

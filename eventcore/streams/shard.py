@@ -9,7 +9,7 @@ Three rows each, apart from the blocks of its log:
 Invariants:
 
 - Records `first_number` to `next_number` - 1 may be read; what is before is trimmed.
-- `marks` are points (number, arrived_ms, bytes before) of the log, rising in all three; the first
+- `marks` are points of the log (see `Mark`), rising in all their members; the first
   one is at `first_number`. All that is before a mark arrived not later than the mark's time.
 - A closed shard takes nothing and never opens again.
 """
@@ -34,6 +34,7 @@ __all__ = [
     "TAIL_FAMILY",
     "LogRecord",
     "Mark",
+    "Retention",
     "Shard",
     "ShardRecord",
     "TailRecord",
@@ -54,8 +55,9 @@ _ID: Final = "shardId-%012d"
 _PREFIX: Final = "shardId-"
 _ID_DIGITS_MAX: Final = 12
 
-Mark = tuple[int, int, int]
-"""(number of a record, ms of its arrival, bytes of all records before it)"""
+Mark = tuple[int, int, int, int]
+"""(number of a record, ms of its arrival, bytes of all records before it, ms of the arrival of the
+record before it)"""
 
 
 class ShardRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -90,6 +92,23 @@ class LogRecord(msgspec.Struct, frozen=True, array_like=True):
 decode_shard: Final = record_decoder(ShardRecord)
 decode_tail: Final = record_decoder(TailRecord)
 decode_log: Final = record_decoder(LogRecord)
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """For how long records are told of: `duration_ms` from their arrival, and none that arrived
+    before `floor_ms`.
+    """
+
+    duration_ms: int
+    floor_ms: int = 0
+
+    def end_ms(self, arrived_ms: int) -> int:
+        """From when on what arrived then is not told of any more; 0 for long since."""
+        return 0 if arrived_ms < self.floor_ms else arrived_ms + self.duration_ms + 1
+
+    def horizon_ms(self, now_ms: int) -> int:
+        """What arrived before this time is not told of."""
+        return max(self.floor_ms, now_ms - self.duration_ms)
 
 
 def shard_id(ordinal: int) -> str:
@@ -203,21 +222,21 @@ class Shard:
         kept = list(marks)
         if len(kept) >= limits.TIME_MARKS_MAX:
             kept = [kept[0], *kept[2::2]]
-        kept.append((self.next_number, now_ms, self.log_bytes))
+        kept.append((self.next_number, now_ms, self.log_bytes, self.arrived_ms))
         return put_row(row_key(LOG_FAMILY, self.ordinal), LogRecord(self.first_number, kept))
 
     # Trimming
 
-    def trim_due_ms(self, retention_ms: int) -> int | None:
+    def trim_due_ms(self, retention: Retention) -> int | None:
         """When the next part of the log is older than its retention, or the closed shard itself;
         None for never.
         """
         due_ms = None
         if self.first_number < self.next_number:
             marks = self.marks
-            due_ms = (marks[1][1] if len(marks) > 1 else self.arrived_ms) + retention_ms + 1
+            due_ms = retention.end_ms(marks[1][3] if len(marks) > 1 else self.arrived_ms)
         elif not self.is_open:
-            due_ms = self.record.closed_ms + retention_ms + 1
+            due_ms = retention.end_ms(self.record.closed_ms)
         return due_ms
 
     def is_over(self, horizon_ms: int) -> bool:
@@ -245,7 +264,8 @@ class Shard:
             marks = marks[1:]
         else:
             cut_bytes = begin_bytes + size * (until - first) // (end - first)
-            marks = [(until, marks[0][1] if marks else self.arrived_ms, cut_bytes), *marks[1:]]
+            begun = marks[0] if marks else (first, self.arrived_ms, 0, self.arrived_ms)
+            marks = [(until, begun[1], cut_bytes, begun[3]), *marks[1:]]
         row = put_row(row_key(LOG_FAMILY, self.ordinal), LogRecord(until, marks))
         return row, Trim(block_key(self.ordinal, first), block_key(self.ordinal, until - 1))
 

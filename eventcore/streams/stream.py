@@ -68,6 +68,7 @@ from eventcore.streams.shard import (
     SHARD_FAMILY,
     TAIL_FAMILY,
     LogRecord,
+    Retention,
     Shard,
     TailRecord,
     decode_log,
@@ -125,6 +126,7 @@ class Stream:
         self._ids = ids
         self._quotas = quotas
         self._record = StreamRecord(StreamSpec(), "CREATING", 0)
+        self._retention = Retention(self._record.spec.retention_ms)
         self._shards: dict[int, Shard] = {}
         self._next_ordinal = 0
         self._ranges: HashRanges[Shard] | None = None
@@ -170,7 +172,7 @@ class Stream:
 
     def horizon_ms(self, now_ms: int) -> int:
         """What arrived before this time is out of its retention."""
-        return max(self._record.floor_ms, now_ms - self._record.spec.retention_ms)
+        return self._retention.horizon_ms(now_ms)
 
     def summary(self) -> StreamSummary:
         """The stream in numbers."""
@@ -528,7 +530,7 @@ class Stream:
         mutations.append(tail)
         self.apply(tail)
         if is_first or mark is not None:
-            self._trims.add(shard, self._record.spec.retention_ms)
+            self._trims.add(shard, self._retention)
         if self._record.spec.mode == ON_DEMAND:
             shard.window_records += len(data)
             shard.window_bytes += group.size
@@ -619,7 +621,7 @@ class Stream:
     def next_deadline(self) -> int | None:
         """The end of a status, of an on-demand stream's window, or of some records' retention."""
         found = []
-        trim_ms = self._trims.deadline_ms(self._record.spec.retention_ms)
+        trim_ms = self._trims.deadline_ms(self._retention)
         if trim_ms is not None:
             found.append(trim_ms)
         if self._record.due_ms and self._record.status != "DELETING":
@@ -642,9 +644,9 @@ class Stream:
 
     def _trim(self, now_ms: int, limit: int, mutations: list[Mutation], trims: list[Trim]) -> None:
         """One slice of one shard's log, and whole shards whose retention is over."""
-        retention_ms = self._record.spec.retention_ms
+        retention = self._retention
         for _ in range(limit):
-            shard = self._trims.take_due(now_ms, retention_ms, limit)
+            shard = self._trims.take_due(now_ms, retention, limit)
             if shard is None:
                 return
             if shard.first_number < shard.next_number:
@@ -652,7 +654,7 @@ class Stream:
                 mutations.append(row)
                 trims.append(trim)
                 self.apply(row)
-                self._trims.trimmed(shard, now_ms, retention_ms)
+                self._trims.trimmed(shard, now_ms, retention)
                 return
             self._forget(shard, mutations, trims)
 
@@ -731,6 +733,7 @@ class Stream:
             self.fan_out.apply(number, mutation)
         elif mutation.value is not None:
             self._record = mutation.record or decode_stream(mutation.value)
+            self._retention = Retention(self._record.spec.retention_ms, self._record.floor_ms)
 
     def _apply_shard(self, ordinal: int, mutation: Mutation) -> None:
         self._next_ordinal = max(self._next_ordinal, ordinal + 1)
@@ -782,7 +785,7 @@ class Stream:
                 other = self._shards.get(parent)
                 assert other is None or not other.is_open, "a parent that is open"
                 assert parent < shard.ordinal
-        self._trims.check(self._record.spec.retention_ms)
+        self._trims.check(self._retention)
         self.fan_out.check()
 
 

@@ -45,6 +45,8 @@ def test_lowering_the_retention_hides_at_once_and_raising_it_does_not_resurrect(
     assert told(rig) == [b"new"]
     retain(rig, 365 * DAY_MS)
     assert told(rig) == [b"new"]
+    rig.advance(1_000)
+    assert rig.log_rows == 1, "what can never be told again does not stay for a year"
     rig.restart()
     rig.advance(DAY_MS)
     assert told(rig) == [b"new"], "raised in time"
