@@ -12,6 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar, final
 
@@ -29,10 +30,16 @@ __all__ = ["CONSUMER_GROUP", "ConsumerGroups", "GroupEngine", "LeasePoll", "grou
 T = TypeVar("T")
 CONSUMER_GROUP: Final = "consumer-group"
 _INFIX: Final = "/group/"
+_STREAM_ARN: Final = re.compile(r"arn:[a-z0-9-]+:kinesis:[a-z0-9-]*:[0-9]*:stream/[A-Za-z0-9_.-]+")
+"""Of a stream anywhere. Nothing else: groups are resources, and lists of other kinds of resources
+go by what their ARNs begin with.
+"""
 
 
 def group_arn(stream_arn: str, name: str) -> str:
-    """What a group is called among the resources. Raises InvalidParameter("group")."""
+    """What a group is called among the resources. Raises InvalidParameter("group" or
+    "stream_arn").
+    """
     is_allowed = name.isascii() and all(c.isalnum() or c in "-_." for c in name)
     if not 1 <= len(name) <= limits.GROUP_NAME_CHARACTERS_MAX or not is_allowed:
         raise InvalidParameter(
@@ -41,7 +48,7 @@ def group_arn(stream_arn: str, name: str) -> str:
             f"{limits.GROUP_NAME_CHARACTERS_MAX} in length.",
             name,
         )
-    if not 1 <= len(stream_arn) <= limits.ARN_CHARACTERS_MAX or _INFIX in stream_arn:
+    if len(stream_arn) > limits.ARN_CHARACTERS_MAX or not _STREAM_ARN.fullmatch(stream_arn):
         raise InvalidParameter("stream_arn", "Must be the ARN of a stream.", stream_arn)
     return f"{stream_arn}{_INFIX}{name}"
 

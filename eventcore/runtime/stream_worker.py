@@ -142,7 +142,8 @@ class StreamWorker:
 
     async def run(self) -> None:
         """Consumes until `stop` or cancellation, which both drain first, or until the stream is
-        deleted or the broker closed. Runs once.
+        deleted or the broker closed. Returns at once when there is no such stream, which the log
+        says. Runs once.
         """
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_when_cancelled)
@@ -281,8 +282,7 @@ class StreamWorker:
                 self._lineage_pause_ms = min(pause_ms, LINEAGE_MS_MAX)
                 return shards
         except NotFound:
-            log.warning("stream_deleted", stream=self._source.stream_arn)
-            self._end("stream_deleted")
+            self._end_without_stream()
         except Exception as error:  # noqa: BLE001  (whatever a source raises: heartbeats go on)
             self._log_fault("list_shards_failed", error)
         return None
@@ -308,6 +308,14 @@ class StreamWorker:
         self._beat_now.set()
         if self._waiting is not None:
             self._waiting.cancel()
+
+    def _end_without_stream(self) -> None:
+        if self._lineage_ms is None:
+            log.error("stream_not_found", stream=self._source.stream_arn)
+            self._end("stream_not_found")
+        else:
+            log.warning("stream_deleted", stream=self._source.stream_arn)
+            self._end("stream_deleted")
 
     def _end(self, reason: str) -> None:
         """There is nothing to consume any more."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from eventcore import limits
 from eventcore.arn import stream_arn
 from eventcore.codec import decode_json
 from eventcore.consumers.checkpoint import after_record
@@ -18,6 +19,7 @@ from eventcore.errors import Conflict, InvalidParameter, LeaseLost, NotFound, So
 from eventcore.runtime.broker import Broker, open_broker
 from eventcore.runtime.engine import Engine
 from eventcore.runtime.handles import Message
+from eventcore.runtime.lease_groups import group_arn
 from eventcore.runtime.lease_source import BrokerLeases
 from eventcore.runtime.stream_consume import ConsumePlan, StreamConsuming, dead_letter_to
 from eventcore.runtime.stream_handles import OutgoingRecord, Stream, Streams
@@ -327,6 +329,26 @@ async def test_a_plan_that_makes_no_sense_is_refused_at_once(wrong: dict[str, An
     async with opened() as broker:
         with pytest.raises(InvalidParameter):
             ConsumePlan(broker.engine, ARN, print, **{"group": "billing", **wrong})
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "",
+        "orders",
+        "arn:aws:sqs:us-east-1:000000000000:orders",
+        "arn:aws:events:us-east-1:000000000000:event-bus/default",
+        "arn:aws:kinesis:us-east-1:000000000000:stream/",
+        ARN + "/consumer/reader:1",
+        ARN + "/group/billing",
+        ARN + "\n",
+        ARN + "o" * limits.ARN_CHARACTERS_MAX,
+    ],
+)
+def test_a_group_is_of_a_stream_and_of_nothing_else(arn: str):
+    with pytest.raises(InvalidParameter, match=r"stream_arn: Must be the ARN of a stream\."):
+        group_arn(arn, "billing")
+    assert group_arn(ARN, "billing") == f"{ARN}/group/billing"
 
 
 async def test_what_is_given_up_has_one_place_to_go():

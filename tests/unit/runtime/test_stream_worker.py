@@ -592,7 +592,7 @@ async def test_a_shard_that_vanished_is_left_for_its_children():
         assert handler.seen == ["new"]
 
 
-async def test_a_worker_ends_with_its_stream():
+async def test_a_worker_ends_with_its_stream_and_the_log_tells_it_from_one_that_never_was(caplog):
     async with Crew() as crew:
         await crew.start("a", Handler())
 
@@ -602,6 +602,11 @@ async def test_a_worker_ends_with_its_stream():
         crew.stream.list_shards = gone  # type: ignore[method-assign]
         await crew.wait(5_000)
         assert crew.tasks["a"].done()
+        assert "stream_deleted" in caplog.text
+        assert "stream_not_found" not in caplog.text
+        await crew.start("b", Handler())
+        assert crew.tasks["b"].done()
+        assert f"stream_not_found stream={crew.stream.stream_arn!r}" in caplog.text
 
 
 async def test_lag_is_known_per_shard():
