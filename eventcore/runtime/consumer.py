@@ -18,6 +18,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
@@ -191,6 +192,12 @@ class Consumer:
     async def _call(self, message: Message) -> None:
         try:
             await self._run_handler(message)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something that it waited for was cancelled: a fault as any other, and not our end.
+            raise RuntimeError("cancelled, but not by the broker") from error
         finally:
             self._kept.pop(message.receipt_handle, None)
 

@@ -12,6 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from ssl import SSLContext
 from typing import Any, Final, TypeVar, final
 
 import msgspec
@@ -71,9 +72,11 @@ class DaemonLeases:
         start: StartAt | None = None,
         *,
         timeout_ms: int = TIMEOUT_MS_DEFAULT,
+        tls: SSLContext | None = None,
     ) -> None:
         """`endpoint_url` is the daemon's ("http://127.0.0.1:4566"); `start` is for a group that is
-        not there yet; `timeout_ms` is for each request. Raises InvalidParameter.
+        not there yet; `timeout_ms` is for each request; `tls` says whom to trust for an https URL,
+        by default those that the machine trusts. Raises InvalidParameter.
         """
         group_arn(stream_arn, group)  # refuses bad names before anything is sent
         if not endpoint_url.startswith(("http://", "https://")):
@@ -82,6 +85,7 @@ class DaemonLeases:
         self._names = {"StreamARN": stream_arn, "GroupName": group}
         self._start = start or StartAt()
         self._timeout_ms = timeout_ms
+        self._tls = tls
         self._session: Any = None
 
     async def heartbeat(self, beat: Heartbeat) -> Assignment:
@@ -165,7 +169,12 @@ class DaemonLeases:
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
             async with self._session.post(
-                self._url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+                self._url,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                ssl=True if self._tls is None else self._tls,
             ) as answer:
                 found = await answer.content.read(ANSWER_BYTES_MAX)
                 while not answer.content.at_eof() and len(found) < ANSWER_BYTES_MAX:

@@ -21,8 +21,10 @@ import msgspec
 
 from eventcore import limits
 from eventcore.arn import stream_arn
+from eventcore.consumers.records import GroupDescription
 from eventcore.errors import AlreadyExists, InvalidParameter
 from eventcore.runtime.engine import Engine
+from eventcore.runtime.lease_groups import group_arn
 from eventcore.runtime.stream_consume import StreamConsuming
 from eventcore.runtime.stream_reading import RecordReading, records_of
 from eventcore.runtime.stream_source import StreamRecord
@@ -311,6 +313,30 @@ class Stream:
     async def delete(self) -> None:
         """Deletes the stream with its records and its enhanced fan-out consumers."""
         self._engine.streams.delete(self._begin(), enforce_consumer_deletion=True)
+        await self._durable()
+
+    # Consumer groups
+
+    async def groups(self) -> list[str]:
+        """The names of the stream's consumer groups, sorted."""
+        self._begin()
+        names = self._engine.groups.names(self.arn)
+        await self._durable()
+        return names
+
+    async def group(self, name: str) -> GroupDescription:
+        """A consumer group as it is: its workers, its leases, its checkpoints. Raises NotFound."""
+        self._begin()
+        description = self._engine.groups.describe(group_arn(self.arn, name))
+        await self._durable()
+        return description
+
+    async def delete_group(self, name: str) -> None:
+        """Deletes a consumer group with its checkpoints; workers that run make it anew, from its
+        start. Raises NotFound.
+        """
+        self._begin()
+        self._engine.groups.delete(group_arn(self.arn, name))
         await self._durable()
 
     def _begin(self) -> StreamMachine:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 
 import eventcore
@@ -519,6 +520,31 @@ async def test_a_bad_retry_is_the_handlers_fault_and_the_consumer_goes_on() -> N
             await queue.send_many(["bad", "jitter"])
             await until(lambda: len(done) == 2)
         assert sorted(done) == ["bad", "jitter"]
+
+
+async def test_a_handler_that_waits_for_something_cancelled_has_failed(
+    broker: eventcore.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    orders = await broker.create_queue("orders", visibility_timeout_ms=200)
+    calls = anyio.Event()
+    tries = []
+
+    @broker.queue("orders")
+    async def handle(message: eventcore.Message) -> None:
+        tries.append(message.receives)
+        if len(tries) > 1:
+            calls.set()
+            return
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        await lost
+
+    async with broker.running():
+        await orders.send("x")
+        with anyio.fail_after(20):
+            await calls.wait()
+    assert tries == [1, 2]
+    assert "handler_failed" in caplog.text
 
 
 async def test_a_fault_of_the_body_comes_out_as_itself_and_handlers_run_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 
 import eventcore
@@ -74,3 +75,29 @@ async def test_a_reader_ends_with_its_broker() -> None:
         await anext(reading)
     with pytest.raises(BrokerClosed):
         await clicks.put("x", partition_key="k")
+
+
+async def test_groups_of_a_stream_are_listed_looked_at_and_deleted() -> None:
+    async with eventcore.open() as broker:
+        orders = await broker.streams.create("orders", shards=2)
+        assert await orders.groups() == []
+        await orders.put("x", partition_key="k")
+        seen = anyio.Event()
+
+        @broker.streams.consume("orders", group="billing", worker_id="w")
+        async def bill(record: eventcore.StreamRecord) -> None:
+            seen.set()
+
+        async with broker.running():
+            with anyio.fail_after(20):
+                await seen.wait()
+            assert await orders.groups() == ["billing"]
+            group = await orders.group("billing")
+            assert [worker.worker_id for worker in group.workers] == ["w"]
+            assert {lease.owner for lease in group.leases} == {"w"}
+        await orders.delete_group("billing")
+        assert await orders.groups() == []
+        with pytest.raises(NotFound):
+            await orders.group("billing")
+        with pytest.raises(NotFound):
+            await orders.delete_group("billing")

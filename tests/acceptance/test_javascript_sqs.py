@@ -1,8 +1,7 @@
 """The AWS SDK for JavaScript, version 3, and sqs-consumer against a real daemon.
 
 The scenarios are in `javascript/*.mjs`; each test runs one of them with node and checks what it
-saw. Without Node.js, or without its packages, these tests are skipped; `.ci/run` has both and sets
-EVENTCORE_REQUIRE_NODE=1, and then they fail.
+saw (`node.py`).
 """
 
 from __future__ import annotations
@@ -10,40 +9,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parent / "javascript"
-# npm writes this file last.
-INSTALLED = FOLDER / "node_modules" / ".package-lock.json"
-NODE_MAJOR_MIN = 18
+from tests.acceptance.node import IS_REQUIRED, start, why_not
+
 SECONDS_MAX = 100
 
 Play = Callable[[str, str], Any]
 
-
-def why_not() -> str | None:
-    """What is missing on this machine, or None."""
-    node = shutil.which("node")
-    if node is None:
-        return "there is no Node.js (node) on the PATH"
-    script = "console.log(parseInt(process.versions.node))"
-    shown = subprocess.run([node, "-e", script], capture_output=True, text=True)
-    if shown.returncode != 0 or int(shown.stdout) < NODE_MAJOR_MIN:
-        return f"Node.js is older than {NODE_MAJOR_MIN}, or does not run: {shown.stdout.strip()}"
-    if not INSTALLED.exists():
-        return "the JavaScript clients are not installed: `make test` does it, with npm"
-    return None
-
-
 MISSING = why_not()
-IS_REQUIRED = os.environ.get("EVENTCORE_REQUIRE_NODE") == "1"
 
 if MISSING is not None and not IS_REQUIRED:
     pytest.skip(MISSING, allow_module_level=True)
@@ -62,21 +39,13 @@ def play(daemon, queue_name) -> Play:
         pytest.fail(f"EVENTCORE_REQUIRE_NODE is 1, and {MISSING}")
 
     def run(file: str, scenario: str) -> Any:
-        command = ["node", str(FOLDER / file), scenario, daemon.url, queue_name]
-        environment = {
-            **os.environ,
-            "AWS_ENDPOINT_URL": daemon.url,
-            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
-            # The SDK warns of every version of Node.js that is near its end.
-            "NODE_NO_WARNINGS": "1",
-        }
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=SECONDS_MAX
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        process = start(file, scenario, daemon.url, queue_name)
+        try:
+            out, errors = process.communicate(timeout=SECONDS_MAX)
+        finally:
+            process.kill()
+        assert process.returncode == 0, errors
+        return json.loads(out)
 
     return run
 
