@@ -34,6 +34,7 @@ __all__ = [
     "StartAt",
     "StartKind",
     "WorkerDescription",
+    "check_number",
     "check_text",
     "decode_group",
     "decode_lease",
@@ -91,16 +92,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
     def validate(self) -> None:
         """Raises InvalidParameter, LimitExceeded("group_leases_max")."""
         check_text("worker_id", self.worker_id, limits.WORKER_ID_CHARACTERS_MAX)
-        if not limits.LEASE_MS_MIN <= self.lease_ms <= limits.LEASE_MS_MAX:
-            raise InvalidParameter(
-                "lease_ms",
-                f"Must be >= {limits.LEASE_MS_MIN} and <= {limits.LEASE_MS_MAX}.",
-                self.lease_ms,
-            )
-        if not 0 <= self.handover_ms <= limits.HANDOVER_MS_MAX:
-            raise InvalidParameter(
-                "handover_ms", f"Must be >= 0 and <= {limits.HANDOVER_MS_MAX}.", self.handover_ms
-            )
+        check_number("lease_ms", self.lease_ms, limits.LEASE_MS_MIN, limits.LEASE_MS_MAX)
+        check_number("handover_ms", self.handover_ms, 0, limits.HANDOVER_MS_MAX)
         for node in self.lineage or ():
             node.validate()
 
@@ -191,5 +184,12 @@ decode_lease: Final = record_decoder(LeaseRecord)
 
 def check_text(name: str, text: str, characters_max: int) -> None:
     """Raises InvalidParameter for an empty text, one that is too long, or not printable ASCII."""
-    if not 1 <= len(text) <= characters_max or not text.isascii() or not text.isprintable():
+    is_text = text.__class__ is str and text.isascii() and text.isprintable()
+    if not is_text or not 1 <= len(text) <= characters_max:
         raise InvalidParameter(name, f"Must be 1 to {characters_max} characters of ASCII.", text)
+
+
+def check_number(name: str, value: int, low: int, high: int) -> None:
+    """Raises InvalidParameter for what is no int, and for one out of its range."""
+    if value.__class__ is not int or not low <= value <= high:
+        raise InvalidParameter(name, f"Must be >= {low} and <= {high}.", value)

@@ -30,6 +30,7 @@ __all__ = ["CONSUMER_GROUP", "ConsumerGroups", "GroupEngine", "LeasePoll", "grou
 T = TypeVar("T")
 CONSUMER_GROUP: Final = "consumer-group"
 _INFIX: Final = "/group/"
+_GROUP_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _STREAM_ARN: Final = re.compile(r"arn:[a-z0-9-]+:kinesis:[a-z0-9-]*:[0-9]*:stream/[A-Za-z0-9_.-]+")
 """Of a stream anywhere. Nothing else: groups are resources, and lists of other kinds of resources
 go by what their ARNs begin with.
@@ -40,8 +41,8 @@ def group_arn(stream_arn: str, name: str) -> str:
     """What a group is called among the resources. Raises InvalidParameter("group" or
     "stream_arn").
     """
-    is_allowed = name.isascii() and all(c.isalnum() or c in "-_." for c in name)
-    if not 1 <= len(name) <= limits.GROUP_NAME_CHARACTERS_MAX or not is_allowed:
+    is_text = name.__class__ is str and len(name) <= limits.GROUP_NAME_CHARACTERS_MAX
+    if not is_text or not _GROUP_NAME.fullmatch(name):
         raise InvalidParameter(
             "group",
             "Can only include letters, digits, '.', '-' and '_'. 1 to "

@@ -24,6 +24,7 @@ import anyio.from_thread
 import anyio.to_thread
 import msgspec
 
+from eventcore.consumers.records import check_number
 from eventcore.errors import InvalidParameter
 from eventcore.runtime.consumer import Handler, Reject, Retry
 from eventcore.runtime.stream_source import StreamRecord
@@ -37,6 +38,7 @@ BACKOFF_MS_FIRST: Final = 100
 BACKOFF_MS_MAX: Final = 30_000
 BATCH_RECORDS_MAX: Final = 10_000
 CONCURRENCY_MAX: Final = 10_000
+ATTEMPTS_MAX: Final = 1_000_000
 
 CheckpointMode = Literal["batch", "record", "handler"]
 
@@ -129,25 +131,21 @@ class HandlingOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidParameter(
                 "checkpoint", 'Batches are done as a whole: use "batch" or "handler".', True
             )
-        if not 1 <= self.batch_max <= BATCH_RECORDS_MAX:
-            raise InvalidParameter(
-                "batch_max", f"Must be 1 to {BATCH_RECORDS_MAX}.", self.batch_max
-            )
-        if not 1 <= self.concurrency <= CONCURRENCY_MAX:
-            raise InvalidParameter(
-                "concurrency", f"Must be 1 to {CONCURRENCY_MAX}.", self.concurrency
-            )
+        check_number("batch_max", self.batch_max, 1, BATCH_RECORDS_MAX)
+        check_number("concurrency", self.concurrency, 1, CONCURRENCY_MAX)
         if self.batches and self.concurrency > 1:
             raise InvalidParameter(
                 "concurrency", "Batches of a shard are handled one by one.", self.concurrency
             )
-        if self.attempts_max is not None and (self.attempts_max < 1 or self.on_failure is None):
-            raise InvalidParameter(
-                "attempts_max",
-                "Must be at least 1, and needs on_failure, or a dead_letter queue where there is "
-                "one: nothing is dropped unseen.",
-                self.attempts_max,
-            )
+        if self.attempts_max is not None:
+            check_number("attempts_max", self.attempts_max, 1, ATTEMPTS_MAX)
+            if self.on_failure is None:
+                raise InvalidParameter(
+                    "attempts_max",
+                    "Needs on_failure, or a dead_letter queue where there is one: nothing is "
+                    "dropped unseen.",
+                    self.attempts_max,
+                )
         if self.skip_misplaced and not self.deaggregate:
             raise InvalidParameter("skip_misplaced", "Is for deaggregate=True.", True)
 

@@ -100,7 +100,7 @@ class StreamWorker:
         with one that it was asked to hand over; `drain_ms` is for what runs when it is stopped.
         Raises InvalidParameter.
         """
-        self.worker_id = worker_id or format_uuid(SystemIds().unique_id())
+        self.worker_id = format_uuid(SystemIds().unique_id()) if worker_id is None else worker_id
         self._options = HandlingOptions(
             handler=handler,
             checkpoint=checkpoint,

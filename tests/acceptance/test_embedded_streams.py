@@ -101,3 +101,30 @@ async def test_groups_of_a_stream_are_listed_looked_at_and_deleted() -> None:
             await orders.group("billing")
         with pytest.raises(NotFound):
             await orders.delete_group("billing")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("group", 5),
+        ("group", "a b"),
+        ("worker_id", 5),
+        ("worker_id", ""),
+        ("batch_max", 2.5),
+        ("batch_max", 0),
+        ("concurrency", "x"),
+        ("lease_ms", 1_000.0),
+        ("lease_ms", 1),
+        ("handover_ms", -1),
+        ("attempts_max", 1.5),
+        ("attempts_max", 2),
+    ],
+)
+async def test_what_a_worker_can_not_do_is_refused_when_it_is_registered(
+    name: str, value: object
+) -> None:
+    async with eventcore.open() as broker:
+        options: dict[str, Any] = {"group": "g", name: value}
+        with pytest.raises(InvalidParameter, match=name):
+            broker.streams.consume("orders", lambda record: None, **options)
+        assert await broker.streams.list() == []
