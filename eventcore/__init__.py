@@ -1,5 +1,5 @@
-"""eventcore: an event-routing runtime. Queues, buses and rules, durable in one file, inside your
-program or as a daemon.
+"""eventcore: an event-routing runtime. Queues, buses, rules and streams, durable in one file,
+inside your program or as a daemon.
 
     async with eventcore.open("events.db") as broker:
         orders = await broker.create_queue("orders")

@@ -32,7 +32,7 @@ EXIT_INTERRUPTED: Final = 130
 LITERAL: Final = "\0"
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "serve": ("serve", "run the daemon: queues and buses on one port, for boto3 and every AWS SDK"),
+    "serve": ("serve", "run the daemon: all services on one port, for boto3 and every AWS SDK"),
     "demo": ("demo", "see it work: real data through buses, rules and queues"),
     "send": ("send", "send messages to a queue"),
     "receive": ("receive", "receive messages from a queue"),
