@@ -208,7 +208,10 @@ class Consumer:
             assert result is not None
             await result
         else:
-            result = await anyio.to_thread.run_sync(functools.partial(self._handler, argument))
+            # Cancelled only when draining is over: its message goes back, the thread runs on.
+            result = await anyio.to_thread.run_sync(
+                functools.partial(self._handler, argument), abandon_on_cancel=True
+            )
             if inspect.isawaitable(result):
                 await result  # a plain function that made a coroutine: a lambda, a decorator
 

@@ -286,6 +286,27 @@ async def test_cancelling_run_drains_and_gives_unfinished_messages_back(how: str
         assert (statistics.visible, statistics.in_flight) == (1, 0)
 
 
+async def test_a_handler_in_a_thread_that_does_not_return_holds_no_stop_up() -> None:
+    async with eventcore.open(drain_ms=50) as broker:
+        started, go_on = threading.Event(), threading.Event()
+
+        @broker.queue("jobs")
+        def handle(message: eventcore.Message) -> None:
+            started.set()
+            go_on.wait()
+
+        queue = await broker.create_queue("jobs")
+        try:
+            async with asyncio.timeout(20):
+                async with broker.running():
+                    await queue.send("endless")
+                    await until(started.is_set)
+                statistics = await queue.statistics()
+        finally:
+            go_on.set()
+        assert (statistics.visible, statistics.in_flight) == (1, 0)
+
+
 async def test_rule_handlers_are_given_events(broker: eventcore.Broker) -> None:
     seen: list[eventcore.Event] = []
 
