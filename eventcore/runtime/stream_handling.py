@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, Protocol, final, overload
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
@@ -158,6 +159,11 @@ class Course(Protocol):
         """The shard."""
         ...
 
+    @property
+    def abandoned(self) -> anyio.Event:
+        """Set when draining is over, and nothing is waited for any more."""
+        ...
+
     def may_go_on(self) -> bool:
         """Whether something new may be begun."""
         ...
@@ -182,7 +188,7 @@ async def handle(
             return True
         pause_ms = _backoff_ms(attempt)
         try:
-            await _call(options.handler, argument)
+            await _call(course, options.handler, argument)
         except Retry as retry:
             error: Exception = retry
             pause_ms = retry.delay_ms
@@ -215,7 +221,7 @@ async def _give_up(
     while course.may_go_on():
         attempt += 1
         try:
-            await _call(options.on_failure, argument, error)
+            await _call(course, options.on_failure, argument, error)
         except Exception as failure:  # noqa: BLE001  (whatever it is, the record waits for it)
             _log_failure(course, argument, attempt, failure)
             await course.pause(_backoff_ms(attempt))
@@ -224,9 +230,9 @@ async def _give_up(
     return False
 
 
-async def _call(function: Callable[..., Any], *arguments: Any) -> None:
+async def _call(course: Course, function: Callable[..., Any], *arguments: Any) -> None:
     try:
-        await _run(function, *arguments)
+        await _run(course, function, *arguments)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -235,13 +241,38 @@ async def _call(function: Callable[..., Any], *arguments: Any) -> None:
         raise RuntimeError("cancelled, but not by the worker") from error
 
 
-async def _run(function: Callable[..., Any], *arguments: Any) -> None:
+async def _run(course: Course, function: Callable[..., Any], *arguments: Any) -> None:
     if _is_coroutine_function(function):
         await function(*arguments)
         return
-    result = await anyio.to_thread.run_sync(functools.partial(function, *arguments))
+    result = await _run_in_thread(course, functools.partial(function, *arguments))
     if inspect.isawaitable(result):
         await result  # a plain function that made a coroutine: a lambda, a decorator
+
+
+async def _run_in_thread(course: Course, function: Callable[[], Any]) -> Any:
+    """A cancellation waits for the thread, lest a shard that comes back is handled twice here; but
+    it does not when draining is over: then the thread runs on alone.
+    """
+    results: list[Any] = []
+    failures: list[Exception] = []
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as group:
+            group.start_soon(_cancel_when, course.abandoned, group.cancel_scope)
+            try:
+                results.append(await anyio.to_thread.run_sync(function, abandon_on_cancel=True))
+            except Exception as error:  # noqa: BLE001  (raised below, outside of the group)
+                failures.append(error)
+            group.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    return results[0]
+
+
+async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:

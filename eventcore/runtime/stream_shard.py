@@ -70,6 +70,7 @@ class ShardWork(msgspec.Struct, frozen=True):
     worker_id: str
     options: HandlingOptions
     pauses: Pauses
+    abandoned: anyio.Event
 
 
 @final
@@ -141,6 +142,11 @@ class ShardConsumer:
     def lag(self) -> ShardLag:
         """How far it is behind."""
         return ShardLag(self.shard_id, self._behind_ms, self._behind_records, self._written)
+
+    @property
+    def abandoned(self) -> anyio.Event:
+        """See Course."""
+        return self._work.abandoned
 
     def may_go_on(self) -> bool:
         """Whether something new may be begun."""

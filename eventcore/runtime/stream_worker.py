@@ -123,7 +123,10 @@ class StreamWorker:
         self._leases = leases
         self._pauses = Pauses(clock or SystemClock())
         self._warnings = WarningLimiter(self._pauses.now_ms)
-        self._work = ShardWork(source, leases, self.worker_id, self._options, self._pauses)
+        self._abandoned = anyio.Event()
+        self._work = ShardWork(
+            source, leases, self.worker_id, self._options, self._pauses, self._abandoned
+        )
         self._consumers: dict[str, ShardConsumer] = {}
         self._given_up: dict[str, int] = {}
         self._releasing: set[str] = set()
@@ -194,6 +197,7 @@ class StreamWorker:
                 await self._one_less.wait()
         if self._consumers:
             log.warning("drain_timeout", worker=self.worker_id, shards=len(self._consumers))
+        self._abandoned.set()
         consumers.cancel_scope.cancel()
 
     async def _leave(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -128,3 +129,25 @@ async def test_what_a_worker_can_not_do_is_refused_when_it_is_registered(
         with pytest.raises(InvalidParameter, match=name):
             broker.streams.consume("orders", lambda record: None, **options)
         assert await broker.streams.list() == []
+
+
+async def test_a_handler_in_a_thread_that_does_not_return_holds_no_stop_up() -> None:
+    async with eventcore.open(drain_ms=50) as broker:
+        orders = await broker.streams.create("orders")
+        await orders.put("x", partition_key="k")
+        started, go_on = threading.Event(), threading.Event()
+
+        @broker.streams.consume("orders", group="billing")
+        def bill(record: eventcore.StreamRecord) -> None:
+            started.set()
+            go_on.wait()
+
+        try:
+            with anyio.fail_after(20):
+                async with broker.running():
+                    while not started.is_set():
+                        await anyio.sleep(0.005)
+            (lease,) = (await orders.group("billing")).leases
+        finally:
+            go_on.set()
+        assert lease.owner == "", "given up, for whoever comes next"
