@@ -76,7 +76,7 @@ def test_all_consumers_are_fed_with_everything(proven_run: Callable[..., Any]) -
 def test_all_consumers_of_a_shard_are_woken(proven_run: Callable[..., Any]) -> None:
     run = proven_run(
         *("stream-idle", "--count", "12", "--rate", "200", "--connections", "2"),
-        *("--shards", "3", "--subscriptions", "40", "--duration", "0.3"),
+        *("--shards", "3", "--subscriptions", "40", "--duration", "2"),
     )
     assert run["operations"] == 12
     assert run["notes"]["told"] == 12 * 20
