@@ -124,11 +124,6 @@ class ShardConsumer:
         self._whole.cancel()
 
     @property
-    def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
-        return self._is_stopping
-
-    @property
     def is_finishing(self) -> bool:
         """Whether SHARD_END is being written: the group may know of it before this does."""
         return self._is_finishing
