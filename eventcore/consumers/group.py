@@ -500,6 +500,11 @@ class ConsumerGroup:
         """The group's name."""
         return self.arn.rpartition("/group/")[2]
 
+    @property
+    def worker_count(self) -> int:
+        """Live workers, as far as heartbeats tell."""
+        return len(self._workers)
+
     def find(self, shard_id: str) -> LeaseDescription:
         """The lease of a shard. Raises NotFound("lease", shard)."""
         number = self._numbers.get(shard_id)
