@@ -14,9 +14,12 @@ __all__ = [
     "DEFAULT_REGION",
     "Arn",
     "bus_arn",
+    "function_arn",
+    "mapping_arn",
     "parse_arn",
     "queue_arn",
     "rule_arn",
+    "split_qualifier",
     "stream_arn",
     "stream_consumer_arn",
 ]
@@ -70,3 +73,19 @@ def stream_arn(account: str, region: str, name: str) -> str:
 def stream_consumer_arn(stream: str, name: str, created_ms: int) -> str:
     """The ARN of an enhanced fan-out consumer of the stream with the ARN `stream`."""
     return f"{stream}/consumer/{name}:{created_ms // 1000}"
+
+
+def function_arn(account: str, region: str, name: str) -> str:
+    """The ARN of a function, without a qualifier."""
+    return f"arn:aws:lambda:{region}:{account}:function:{name}"
+
+
+def mapping_arn(account: str, region: str, uuid: str) -> str:
+    """The ARN of an event source mapping."""
+    return f"arn:aws:lambda:{region}:{account}:event-source-mapping:{uuid}"
+
+
+def split_qualifier(arn: str) -> tuple[str, str | None]:
+    """A function's ARN without its qualifier, and the qualifier (a version or an alias), if any."""
+    parts = arn.split(":", 7)
+    return ":".join(parts[:7]), parts[7] if len(parts) == 8 else None

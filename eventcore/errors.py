@@ -13,6 +13,9 @@
     │   ├── LimitExceeded                a quota, with its name and its value
     │   ├── ThroughputExceeded           a shard's rate, for now
     │   ├── Expired                      an iterator or a page token that is too old
+    │   ├── Throttled                    no concurrency left for a function, for now
+    │   ├── RecursiveInvocation          a function that invokes itself through others, too often
+    │   ├── PreconditionFailed           a revision that is not the latest one
     │   ├── LeaseLost                    a worker's lease on a shard is another's by now
     │   └── UnsupportedOperation         AWS has it, eventcore does not (yet)
     ├── DeliveryError                    a target outside the store did not take a delivery
@@ -47,6 +50,8 @@ __all__ = [
     "MissingParameter",
     "NotFound",
     "PermanentDelivery",
+    "PreconditionFailed",
+    "RecursiveInvocation",
     "RequestError",
     "RetryableDelivery",
     "SourceUnavailable",
@@ -55,6 +60,7 @@ __all__ = [
     "StoreLocked",
     "StoreTooNew",
     "StoreUnavailable",
+    "Throttled",
     "ThroughputExceeded",
     "UnsupportedOperation",
 ]
@@ -172,6 +178,36 @@ class Expired(RequestError):
         self.created_ms = created_ms
         self.now_ms = now_ms
         self.ms_max = ms_max
+
+
+class Throttled(RequestError):
+    """A function's invocation was not begun: `reason` is AWS's word for whose concurrency is used
+    up, `retry_after_s` when it may be tried again.
+    """
+
+    def __init__(self, function: str, reason: str, retry_after_s: int = 1) -> None:
+        super().__init__(f"function {function!r}: Rate Exceeded ({reason})")
+        self.function = function
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class RecursiveInvocation(RequestError):
+    """A function was about to be invoked once more in a chain of requests that it is part of."""
+
+    def __init__(self, function: str, invocations: int) -> None:
+        super().__init__(f"function {function!r} was invoked {invocations} times in one chain")
+        self.function = function
+        self.invocations = invocations
+
+
+class PreconditionFailed(RequestError):
+    """The caller named a revision of `name` that is not the latest one."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"{kind} {name!r} was changed since: the revision id is not its latest")
+        self.kind = kind
+        self.name = name
 
 
 class LeaseLost(RequestError):

@@ -134,7 +134,48 @@ SHARD_READ_CALLS_PER_S: Final = 5
 WARM_MIB_PER_S_MAX: Final = 10_240
 KINESIS_POLICY_BYTES_MAX: Final = 20_480
 
+# Lambda (botocore service-2.json of lambda, AWS "Lambda quotas")
+FUNCTION_NAME_CHARACTERS_MAX: Final = 64
+FUNCTION_TIMEOUT_MS_DEFAULT: Final = 3_000
+FUNCTION_TIMEOUT_MS_MAX: Final = 900_000
+FUNCTION_MEMORY_MB_DEFAULT: Final = 128
+FUNCTION_MEMORY_MB_MAX: Final = 10_240
+FUNCTION_ENVIRONMENT_BYTES_MAX: Final = 4_096
+INVOKE_BYTES_MAX: Final = 6_291_556
+"""Of a synchronous invocation's payload and of its answer: 6 MB and a little, as AWS tells it."""
+INVOKE_LATER_BYTES_MAX: Final = 1_048_576
+"""Of an asynchronous invocation's payload."""
+INVOKE_RETRIES_MAX: Final = 2
+INVOKE_RETRY_PAUSES_MS: Final = (60_000, 120_000)
+"""Before the first and the second retry of an asynchronous invocation."""
+INVOKE_AGE_MS_MIN: Final = 60_000
+INVOKE_AGE_MS_MAX: Final = 21_600_000
+THROTTLE_PAUSE_MS_FIRST: Final = 1_000
+THROTTLE_PAUSE_MS_MAX: Final = 300_000
+"""Between attempts of an asynchronous invocation that is throttled: it doubles from one to the
+other."""
+RECURSION_INVOCATIONS_MAX: Final = 16
+"""Invocations of a function in one chain of requests, from which on it is a recursive loop."""
+LOG_TAIL_BYTES: Final = 4_096
+FUNCTION_CONCURRENCY_MAX: Final = 1_000
+"""Invocations that an account runs at a time in a region (quota)."""
+UNRESERVED_CONCURRENCY_MIN: Final = 100
+ZIP_BYTES_MAX: Final = 52_428_800
+"""Of code that is sent with a request."""
+UNZIPPED_BYTES_MAX: Final = 262_144_000
+MAPPING_FILTER_CHARACTERS_MAX: Final = 4_096
+MAPPING_STATE_BYTES_MAX: Final = 1_048_576
+"""Of a tumbling window's state."""
+
 # Our own bounds
+ASYNC_EVENTS_MAX: Final = 1_000_000
+"""Asynchronous invocations of a function that wait."""
+ASYNC_MEMORY_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Their payloads that are kept in memory; others are read back from the store."""
+ENVIRONMENTS_MAX: Final = 64
+"""Processes that run functions' code; an invocation beyond that waits for a free one."""
+QUEUE_MAPPING_CONCURRENCY_MAX: Final = 1_000
+"""Invocations at a time of a queue's mapping that has no bound of its own."""
 BLOCK_RECORDS_MAX: Final = 500
 BLOCK_BYTES_MAX: Final = 256 * 1024
 """Data and partition keys of a block of a stream's log; a larger record is a block alone."""
@@ -270,6 +311,8 @@ class Quotas(msgspec.Struct, frozen=True):
     """The rates at which Kinesis takes its control operations, in percent of AWS's."""
     stream_transition_ms: int | None = None
     """How long a stream is CREATING, UPDATING or DELETING."""
+    function_concurrency_max: int | None = None
+    """Invocations that an account runs at a time in a region, reserved ones included."""
 
 
 RELAXED_QUOTAS: Final = Quotas()
@@ -289,6 +332,7 @@ AWS_QUOTAS: Final = Quotas(
     stream_updates_per_day=SHARD_COUNT_UPDATES_MAX,
     stream_control_rate_percent=100,
     stream_transition_ms=500,
+    function_concurrency_max=FUNCTION_CONCURRENCY_MAX,
 )
 
 

@@ -22,10 +22,11 @@ MACHINES = {
     "mappings",
     "resources",
     "outboxes",
+    "roles",
 }
 # The name of the package itself, which only re-exports: programs import it, the layers never do.
 FACADE = "eventcore"
-CORE = BASE | {"patterns", "stores", "runtime"} | MACHINES
+CORE = BASE | {"patterns", "stores", "environments", "runtime"} | MACHINES
 PROGRAMS = {"server", "bench", "demo", "testing", "__main__"}
 
 # What each part of eventcore may import of eventcore, apart from itself.
@@ -35,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     **{machine: (BASE - {"clock"}) | {"patterns"} for machine in MACHINES},
     "stores": BASE,
     "wire": BASE,
-    "runtime": BASE | {"patterns", "stores"} | MACHINES,
+    "environments": BASE | {"functions"},
+    "runtime": BASE | {"patterns", "stores", "environments"} | MACHINES,
     "api": CORE | {"wire"},
     FACADE: CORE,
     "testing": CORE | {"wire", "api", "server", FACADE},
