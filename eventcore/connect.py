@@ -13,7 +13,15 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = ["ENTRY_POINT_GROUP", "Delivery", "Target", "TargetFactory"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Delivery",
+    "Endpoint",
+    "EndpointAnswer",
+    "EndpointCall",
+    "Target",
+    "TargetFactory",
+]
 
 ENTRY_POINT_GROUP = "eventcore.connectors"
 
@@ -48,6 +56,38 @@ class Target(Protocol):
 
     async def close(self) -> None:
         """Releases what `open` took. Called once, also after failures."""
+        ...
+
+
+class EndpointCall(msgspec.Struct, frozen=True):
+    """An invocation of a function that is an endpoint. `body` is JSON. `id` stays the same over all
+    attempts of an asynchronous one.
+    """
+
+    id: str
+    body: bytes
+    function_arn: str
+    timeout_ms: int
+    trace_header: str = ""
+
+
+class EndpointAnswer(msgspec.Struct, frozen=True):
+    """What an endpoint answered: an HTTP status and its body."""
+
+    status: int
+    body: bytes
+
+
+class Endpoint(Target, Protocol):
+    """A target that can be asked, too: a function somewhere else."""
+
+    async def invoke(self, call: EndpointCall) -> EndpointAnswer:
+        """Asks once.
+
+        Raises RetryableDelivery where no answer came, or one that means "later"; TimeoutError after
+        `call.timeout_ms`; PermanentDelivery for an endpoint that must not be called. Must honour
+        cancellation.
+        """
         ...
 
 

@@ -20,6 +20,8 @@ Rules of this file:
 - TLS certificates are verified against the host name of the URL. Proxy settings of the environment
   are not used, since a proxy would resolve the name for itself.
 - An answer's body is not read beyond RESPONSE_BYTES_MAX, and the exchange ends after `timeout_ms`.
+- An endpoint can be a function, too (`invoke`): the event is posted with the same headers, the
+  answer is the function's, up to ANSWER_BYTES_MAX, and the time is the function's own.
 
 aiohttp, and not httpx, because its resolver is a parameter: what is judged is what is connected to,
 with the URL's own name in TLS and in Host.
@@ -41,7 +43,7 @@ from typing import Final, final
 import aiohttp
 from yarl import URL
 
-from eventcore.connect import Delivery
+from eventcore.connect import Delivery, EndpointAnswer, EndpointCall
 from eventcore.errors import InvalidParameter, PermanentDelivery, RetryableDelivery
 from eventcore_connectors.address_guard import GuardedResolver, is_public
 
@@ -50,7 +52,10 @@ __all__ = ["WebhookTarget", "webhook_target"]
 TIMEOUT_MS_DEFAULT: Final = 5_000
 TIMEOUT_MS_MAX: Final = 300_000
 RESPONSE_BYTES_MAX: Final = 4_096
+ANSWER_BYTES_MAX: Final = 6_291_556
 CAUSE_CHARACTERS_MAX: Final = 256
+ANSWER_PART_BYTES: Final = 65_536
+NOT_NOW: Final = 503
 CONNECTIONS_MAX: Final = 64
 RETRY_AFTER_MS_MAX: Final = 86_400_000
 RETRYABLE_STATUSES: Final = frozenset({408, 425, 429})
@@ -134,6 +139,46 @@ class WebhookTarget:
             raise RetryableDelivery(self._name, f"certificate: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise RetryableDelivery(self._name, f"{type(error).__name__}: {error}") from error
+
+    async def invoke(self, call: EndpointCall) -> EndpointAnswer:
+        """Posts the event of an invocation and reads the answer.
+
+        Raises RetryableDelivery where no answer came, and for 408, 425, 429 and 503;
+        PermanentDelivery for an answer over ANSWER_BYTES_MAX; TimeoutError after the call's time.
+        """
+        assert self._session is not None, "invoke before open"
+        headers = self._headers(Delivery(call.id, "", call.function_arn, 1), call.body)
+        if call.trace_header:
+            headers["x-amzn-trace-id"] = call.trace_header
+        try:
+            async with self._session.post(
+                self._url,
+                data=call.body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=call.timeout_ms / 1000),
+            ) as response:
+                if response.status == NOT_NOW or response.status in RETRYABLE_STATUSES:
+                    raise self._failure(response, await _first_bytes(response))
+                return EndpointAnswer(response.status, await self._answer(response))
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise RetryableDelivery(self._name, f"certificate: {error}") from error
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise RetryableDelivery(self._name, f"{type(error).__name__}: {error}") from error
+
+    async def _answer(self, response: aiohttp.ClientResponse) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.content.iter_chunked(ANSWER_PART_BYTES):
+            parts.append(part)
+            size += len(part)
+            if size > ANSWER_BYTES_MAX:
+                raise PermanentDelivery(
+                    self._name, f"the answer has more than {ANSWER_BYTES_MAX} bytes"
+                )
+        return b"".join(parts)
 
     async def close(self) -> None:
         """Closes the connections. Harmless without `open`."""

@@ -59,6 +59,7 @@ from eventcore.queues.queue_spec import (
 from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.consumer import Consumer, Handler
 from eventcore.runtime.engine import FIFO_SUFFIX, Engine
+from eventcore.runtime.function_handles import Functions, Source
 from eventcore.runtime.handles import Message, Queue
 from eventcore.runtime.stream_handles import Stream, Streams
 from eventcore.runtime.stream_worker import StreamWorker
@@ -118,6 +119,8 @@ class Broker:
         self.region = region
         self.streams = Streams(engine, account, region)
         """The streams: create, get, list, delete, consume."""
+        self.functions = Functions(engine, account, region)
+        """The functions: invoke, list, delete, their logs."""
         self._drain_ms = drain_ms
         self._queue_handlers: list[_QueueHandler] = []
         self._rule_handlers: list[_RuleHandler] = []
@@ -368,6 +371,64 @@ class Broker:
 
         return register
 
+    def function(
+        self,
+        name: str | None = None,
+        *,
+        timeout_ms: int = limits.FUNCTION_TIMEOUT_MS_MAX,
+        concurrency: int | None = None,
+        retries_max: int | None = None,
+        age_ms_max: int | None = None,
+        on_success: Queue | str | None = None,
+        on_failure: Queue | str | None = None,
+        in_process: bool = False,
+        memory_mb: int = limits.FUNCTION_MEMORY_MB_DEFAULT,
+        environment: Mapping[str, str] | None = None,
+    ) -> Callable[[H], H]:
+        """Decorator: the handler is a function of this broker, by its own name or `name`. It is
+        invoked by `broker.functions.invoke` and `invoke_later`, by rules, by mappings, and over the
+        wire where this broker is served.
+
+        A handler takes (event, context), as on AWS, or what `eventcore.runtime.handler_binding`
+        describes: a typed event, dependencies. A coroutine function runs on the loop, any other in
+        a thread, and `in_process=True` runs one of a module's top level in worker processes, with
+        `memory_mb` and `environment`. `concurrency` reserves so many invocations at a time, and
+        allows no more. `retries_max` (0 to 2), `age_ms_max`, `on_success` and `on_failure` (a
+        queue, its name, or an ARN) are for asynchronous invocations.
+        """
+        self._check_not_running()
+        return self.functions.function(
+            name,
+            timeout_ms=timeout_ms,
+            concurrency=concurrency,
+            retries_max=retries_max,
+            age_ms_max=age_ms_max,
+            on_success=on_success,
+            on_failure=on_failure,
+            in_process=in_process,
+            memory_mb=memory_mb,
+            environment=environment,
+        )
+
+    def map(self, source: Source, name: str | None = None, **settings: Any) -> Callable[[H], H]:
+        """Decorator: the handler is a function that gets batches of a queue or a stream, as an
+        event source mapping of AWS does. `source` is a queue's name, "stream/NAME", a handle, or an
+        ARN; what is named plainly and is not there is created.
+
+        Settings: `batch_size` (10 of a queue, 100 of a stream), `batch_window_ms`, `filters` (event
+        patterns on records), `report_failures` (the answer names what failed), `concurrency` (of a
+        queue, 2 to 1,000), `timeout_ms`, `in_process`; of a stream: `start` ("LATEST",
+        "TRIM_HORIZON" or a datetime), `parallelization` (1 to 10), `bisect_on_error`,
+        `retries_max` and `record_age_ms_max` (-1 for no limit, the default), `window_ms` (a
+        tumbling window), `on_failure` (a queue, its name, or an ARN).
+
+        A handler that takes `Batch[T]` gets typed records and can fail them one by one; see
+        `eventcore.runtime.handler_binding`. At least once; in order per message group or partition
+        key. Raises InvalidParameter for a setting that there is not.
+        """
+        self._check_not_running()
+        return self.functions.map(source, name, **settings)
+
     async def run(self) -> None:
         """Runs all handlers until cancelled or `stop`; then they drain. See `running`."""
         async with self.running():
@@ -401,6 +462,7 @@ class Broker:
                     yield self
                 finally:
                     self.stop()
+                    await self.functions.end(self._drain_ms)
         except BaseExceptionGroup as several:
             only = _only_one(several)
             raise only from only.__cause__
@@ -461,6 +523,12 @@ class Broker:
             )
         for name in self.streams.consumed_names:
             await self.streams.create(name)
+        for kind, name in self.functions.planned_sources:
+            if kind == "queue":
+                await self._ensure_queue(name, {})
+            else:
+                await self.streams.create(name)
+        await self.functions.begin()
         return [*consumers, *self.streams.begin_consuming(self._drain_ms)]
 
     async def _ensure_queue(self, name: str, settings: Mapping[str, Any]) -> Queue:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
 import msgspec
@@ -35,8 +36,10 @@ from eventcore.errors import (
     NotFound,
     StoreCorrupt,
 )
+from eventcore.functions.function import Function
 from eventcore.ids import IdSource, SystemIds, format_uuid
 from eventcore.limits import RELAXED_QUOTAS, Quotas
+from eventcore.mappings.mapping import EventSourceMapping
 from eventcore.outboxes.outbox import Outbox
 from eventcore.outcome import Effect, Machine, Mutation, Outcome
 from eventcore.queues.fifo import FifoQueue
@@ -46,13 +49,19 @@ from eventcore.queues.queue import QueueMachine
 from eventcore.queues.queue_spec import QueueSpec, QueueStatistics, ReceiveRequest
 from eventcore.queues.standard import StandardQueue
 from eventcore.resources.directory import DIRECTORY_COMPONENT, Directory
+from eventcore.roles.iam_account import IamAccount
 from eventcore.runtime.connectors import Connectors
 from eventcore.runtime.deliverer import Deliverer
+from eventcore.runtime.functions import FUNCTION, Functions
 from eventcore.runtime.host import Host, Reply, Seat
 from eventcore.runtime.lease_groups import CONSUMER_GROUP, ConsumerGroups
+from eventcore.runtime.mappings import EVENT_SOURCE_MAPPING, Mappings, Poller
 from eventcore.runtime.mover import Mover
 from eventcore.runtime.outbox_driver import EngineOutboxDriver
+from eventcore.runtime.queue_poller import QueuePoller
+from eventcore.runtime.roles import IAM, Roles
 from eventcore.runtime.router import OUTBOX, Router
+from eventcore.runtime.stream_poller import StreamPoller
 from eventcore.runtime.streams import STREAM, STREAM_ACCOUNT, Streams
 from eventcore.runtime.sweeper import Sweeper
 from eventcore.runtime.telemetry import logger_of
@@ -122,8 +131,11 @@ class Engine:
         memory_bytes_max: int = limits.BODY_MEMORY_BYTES_DEFAULT,
         connectors: Connectors | None = None,
         drain_ms: int = limits.DRAIN_MS_DEFAULT,
+        code_directory: Path | None = None,
     ) -> None:
-        """`connectors` serve the targets outside; by default those that are installed."""
+        """`connectors` serve the targets outside; by default those that are installed.
+        `code_directory` is where functions' code is unpacked; by default beside the store's file.
+        """
         self.clock = clock or SystemClock()
         self.ids = ids or SystemIds()
         self.quotas = quotas
@@ -147,7 +159,10 @@ class Engine:
         self._mover = Mover(self, self.clock, self._timers, quotas.move_tasks_max)
         self.streams = Streams(self, store, self.clock, self._timers)
         self.groups = ConsumerGroups(self, self.clock, self._timers)
+        self.roles = Roles(self)
         connectors = connectors or Connectors()
+        self.functions = Functions(self, connectors, code_directory or _code_directory(store))
+        self.mappings = Mappings(self, self._new_poller)
         self.router = Router(self, connectors)
         self._deliverer = Deliverer(EngineOutboxDriver(self), connectors)
 
@@ -175,16 +190,27 @@ class Engine:
         """Answers long polls empty, waits until all accepted is durable, closes the store."""
         self._sweeper.stop()
         self._mover.stop()
+        # First nothing new is begun, then those who wait are answered, then what runs may end.
+        handlers = asyncio.ensure_future(self._close_handlers())
+        await asyncio.sleep(0)
         self._waiters.close()
         self.streams.close()
         self.groups.wake_all()
         try:
             await self._deliverer.drain(self._drain_ms)
+            await handlers
         finally:
+            handlers.cancel()
             try:
                 await self.host.close()
             finally:
                 await self._store.close()
+
+    async def _close_handlers(self) -> None:
+        try:
+            await self.mappings.close(self._drain_ms)
+        finally:
+            await self.functions.close(self._drain_ms)
 
     # Requests
 
@@ -235,6 +261,10 @@ class Engine:
         """Notes that the request reads this machine's state."""
         self.host.look(machine)
 
+    def look_at_directory(self) -> None:
+        """Notes that the request may tell that a resource is there, or is not."""
+        self.host.look(self._directory)
+
     def look_at_everything(self) -> None:
         """Notes that the request may tell of any state; see Host.look_at_everything."""
         self.host.look_at_everything()
@@ -259,6 +289,7 @@ class Engine:
         )
         self._machines[arn] = machine
         self.host.seat(Seat(component, kind, arn, machine))
+        self.mappings.noticed(arn)
 
     def drop_resource(self, arn: str) -> None:
         """Deletes a resource. Its rows are trimmed in slices afterwards. Raises NotFound."""
@@ -266,6 +297,7 @@ class Engine:
         seat = self.host.unseat(self._machines.pop(arn))
         self.host.touch(seat)
         self._sweeper.start(self._directory)
+        self.mappings.noticed(arn)
 
     # Queues
 
@@ -623,6 +655,12 @@ class Engine:
         for arn, machine in self._machines.items():
             if isinstance(machine, QueueMachine) and machine.is_moving:
                 self._mover.resume(arn)
+        machines = list(self._machines.values())
+        self.functions.loaded([machine for machine in machines if isinstance(machine, Function)])
+        self.mappings.loaded(machines)
+
+    def _new_poller(self, arn: str, is_queue: bool) -> Poller:
+        return QueuePoller(self, arn) if is_queue else StreamPoller(self, arn)
 
     def watch(self, arn: str, is_waited_for: bool) -> None:
         """Notes whether somebody waits for a resource; see Host.watch."""
@@ -634,6 +672,8 @@ class Engine:
         machine = self._machines.get(seat.arn)
         if isinstance(machine, Outbox):
             self._deliverer.wake(seat.arn)
+        elif isinstance(machine, Function):
+            self.functions.wake(seat.arn)
         elif isinstance(machine, QueueMachine):
             host = self.host
             self._waiters.wake(
@@ -681,7 +721,7 @@ class Engine:
             return self.streams.subscriptions.is_waited_for(arn)
         if kind == CONSUMER_GROUP:
             return self.groups.is_waited_for(arn)
-        return kind == OUTBOX or self._waiters.is_waited_for(arn)
+        return kind in (OUTBOX, FUNCTION) or self._waiters.is_waited_for(arn)
 
     def _new_machine(self, kind: str, arn: str) -> Machine:
         if kind == OUTBOX:
@@ -694,8 +734,18 @@ class Engine:
             return StreamAccount()
         if kind == CONSUMER_GROUP:
             return ConsumerGroup(arn)
+        if kind == FUNCTION:
+            return Function(arn, self.ids)
+        if kind == EVENT_SOURCE_MAPPING:
+            return EventSourceMapping(arn, self.ids)
+        if kind == IAM:
+            return IamAccount(arn, self.ids)
         assert kind == QUEUE, f"no machine of kind {kind!r}"
         return self._new_queue(arn)
+
+
+def _code_directory(store: Store) -> Path | None:
+    return None if store.path is None else Path(f"{store.path}.functions")
 
 
 def _bus_name(arn: str) -> str:

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol, TypeVar, final
 
+from eventcore.arn import split_qualifier
 from eventcore.buses.bus import EventBus
 from eventcore.errors import InvalidParameter, UnsupportedOperation
+from eventcore.functions.function import Function
 from eventcore.outboxes.dead_letter import (
     NO_RESOURCE,
     SDK_CLIENT_ERROR,
@@ -83,7 +85,7 @@ class Router:
 
     def route(self, effect: Effect) -> None:
         """Hands an effect to its machine. Never raises: its cause is already in the batch."""
-        target = self._engine.find(effect.target_arn)
+        target = self._engine.find(_resource_of(effect.target_arn))
         now_ms = self._engine.now_ms()
         if isinstance(effect, Transfer):
             # A queue moves a message only after it was told that the target is there.
@@ -95,6 +97,9 @@ class Router:
             self._to_stream(target, effect)
         elif isinstance(target, EventBus):
             self._engine.run(target, target.accept(effect.parcel, now_ms))
+        elif isinstance(target, Function):
+            qualifier = split_qualifier(effect.target_arn)[1]
+            self._engine.run(target, target.accept(effect.parcel, now_ms, qualifier))
         elif "://" in effect.target_arn:
             outbox = target or self._engine.open_outbox(effect.target_arn)
             self._engine.run(outbox, outbox.accept(effect, now_ms))
@@ -148,7 +153,13 @@ class Router:
         service, resource = (arn.split(":", 5) + [""] * 6)[2:6:3]
         is_bus = service == "events" and resource.startswith("event-bus/")
         is_stream = service == "kinesis" and resource.startswith("stream/")
-        if service != "sqs" and not is_bus and not is_stream:
+        is_function = service == "lambda" and resource.startswith("function:")
+        if service != "sqs" and not (is_bus or is_stream or is_function):
             raise UnsupportedOperation(
                 "events", "PutTargets", f"with targets of the service {service!r} yet"
             )
+
+
+def _resource_of(arn: str) -> str:
+    """The ARN of the resource: functions are named with a version or an alias, too."""
+    return split_qualifier(arn)[0] if arn.startswith("arn:aws:lambda:") else arn

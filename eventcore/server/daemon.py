@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, final
 import anyio
 import msgspec
 
+from eventcore.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, function_arn
 from eventcore.errors import InvalidParameter
 from eventcore.limits import DRAIN_MS_DEFAULT
 from eventcore.server.quota_options import check_quotas, quotas_with
@@ -34,6 +35,8 @@ from eventcore.server.quota_options import check_quotas, quotas_with
 if TYPE_CHECKING:
     import ssl
 
+    from eventcore.functions.function_spec import FunctionConfig
+    from eventcore.runtime.connectors import Connectors
     from eventcore.runtime.engine import Engine
     from eventcore.server.listener import HttpServer
 
@@ -58,7 +61,8 @@ class ServeConfig(msgspec.Struct, frozen=True):
     `drain_ms` bounds the end. Messages survive as `durability` says, see
     `eventcore.stores.base.Durability`. `quotas` are switched by name, over those of the
     `strictness`; None is off. With `tls_certificate` and `tls_key`, files in PEM form, the port
-    speaks TLS and nothing else.
+    speaks TLS and nothing else. `functions`, by name, are made or changed at the start, in the
+    default account and region; their HTTP endpoints may be private, since the operator named them.
     """
 
     host: str = "127.0.0.1"
@@ -72,6 +76,7 @@ class ServeConfig(msgspec.Struct, frozen=True):
     allow_remote: bool = False
     tls_certificate: str | None = None
     tls_key: str | None = None
+    functions: dict[str, FunctionConfig] = {}
 
     def store_path(self) -> str | None:
         """The file that holds everything, or None for memory."""
@@ -154,14 +159,20 @@ async def serve(config: ServeConfig, on_listening: OnListening | None = None) ->
         _make_directory(Path(path).parent)
     async with _stop_signals() as stop:
         store = store_for(path, config.durability, config.committer)
-        engine = Engine(store, quotas=quotas_with(config.strictness, config.quotas))
+        engine = Engine(
+            store,
+            quotas=quotas_with(config.strictness, config.quotas),
+            connectors=_connectors(config),
+        )
         await _start(engine)
         try:
+            await _make_functions(config, engine)
             server = await _listen(config, engine)
         except BaseException:
             await engine.close()
             raise
         url = _url(config, server.port)
+        engine.functions.endpoint_url = url
         log.info(
             telemetry.DAEMON_STARTED,
             url=url,
@@ -188,6 +199,26 @@ async def _start(engine: Engine) -> None:
     import eventcore.server.doors  # noqa: F401, PLC0415
 
     await starting
+
+
+def _connectors(config: ServeConfig) -> Connectors:
+    from eventcore.functions.function_spec import KIND_HTTP  # noqa: PLC0415
+    from eventcore.runtime.connectors import Connectors  # noqa: PLC0415
+
+    urls = [c.handler for c in config.functions.values() if c.kind == KIND_HTTP]
+    return Connectors(options={url: {"allow_private": "true"} for url in urls})
+
+
+async def _make_functions(config: ServeConfig, engine: Engine) -> None:
+    """Has the configured functions be there. Raises what their creation raises."""
+    if not config.functions:
+        return
+    engine.begin()
+    for name, function in config.functions.items():
+        engine.functions.ensure(function_arn(DEFAULT_ACCOUNT, DEFAULT_REGION, name), function)
+    barrier = engine.barrier()
+    if barrier is not None:
+        await barrier
 
 
 async def _listen(config: ServeConfig, engine: Engine) -> HttpServer:

@@ -15,7 +15,7 @@ from hashlib import sha256
 import pytest
 from aiohttp import web
 
-from eventcore.connect import Delivery
+from eventcore.connect import Delivery, EndpointAnswer, EndpointCall
 from eventcore.errors import InvalidParameter, PermanentDelivery, RetryableDelivery
 from eventcore_connectors.webhook import webhook_target
 
@@ -265,3 +265,57 @@ async def test_closing_without_opening_is_harmless():
     target = webhook_target("https://example.com/", {})
     await target.close()
     assert target._session is None
+
+
+CALL = EndpointCall("r-1", b'{"n":1}', "arn:aws:lambda:us-east-1:0:function:f", 5_000, "Root=1-2")
+
+
+async def test_an_endpoint_is_asked_and_its_answer_is_read(endpoint):
+    endpoint.text = '{"sum":3}'
+    async with opened(endpoint.url) as target:
+        answer = await target.invoke(CALL)
+    assert answer == EndpointAnswer(200, b'{"sum":3}')
+    ((_, headers, body),) = endpoint.requests
+    lower = {name.lower(): value for name, value in headers.items()}
+    assert body == CALL.body
+    assert lower["x-amzn-trace-id"] == "Root=1-2"
+    assert lower["eventcore-source-arn"] == CALL.function_arn
+
+
+async def test_an_endpoints_error_is_an_answer(endpoint):
+    endpoint.status, endpoint.text = 500, "broken"
+    async with opened(endpoint.url) as target:
+        assert await target.invoke(CALL) == EndpointAnswer(500, b"broken")
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
+async def test_an_endpoint_that_says_later_may_be_asked_again(endpoint, status):
+    endpoint.status, endpoint.headers = status, {"retry-after": "7"}
+    async with opened(endpoint.url) as target:
+        with pytest.raises(RetryableDelivery) as raised:
+            await target.invoke(CALL)
+    assert raised.value.retry_after_ms == 7_000
+
+
+async def test_an_endpoint_is_given_the_functions_own_time(endpoint):
+    endpoint.gate = asyncio.Event()
+    call = EndpointCall("r-2", b"{}", CALL.function_arn, 50)
+    async with opened(endpoint.url) as target:
+        with pytest.raises(TimeoutError):
+            await target.invoke(call)
+
+
+async def test_an_endless_answer_is_cut_off(endpoint, monkeypatch):
+    monkeypatch.setattr("eventcore_connectors.webhook.ANSWER_BYTES_MAX", 100)
+    endpoint.text = "x" * 101
+    async with opened(endpoint.url) as target:
+        with pytest.raises(PermanentDelivery, match="more than 100 bytes"):
+            await target.invoke(CALL)
+
+
+async def test_nobody_at_the_endpoint_is_worth_another_try():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    async with opened(f"http://127.0.0.1:{port}/") as target:
+        with pytest.raises(RetryableDelivery):
+            await target.invoke(CALL)

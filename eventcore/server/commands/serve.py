@@ -14,10 +14,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from eventcore.errors import InvalidParameter
 from eventcore.server.daemon import ServeConfig, run_daemon
 from eventcore.server.quota_options import QUOTA_NAMES, read_quotas
+
+if TYPE_CHECKING:
+    from eventcore.functions.function_spec import FunctionConfig
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = ServeConfig()
     _add_where(parser, defaults)
     _add_tls(parser)
+    _add_functions(parser)
     _add_how(parser, defaults)
 
 
@@ -74,6 +79,25 @@ def _add_tls(parser: argparse.ArgumentParser) -> None:
         help="the certificate, and the chain behind it, in PEM form",
     )
     tls.add_argument("--tls-key", metavar="FILE", help="its key in PEM form, not encrypted")
+
+
+def _add_functions(parser: argparse.ArgumentParser) -> None:
+    functions = parser.add_argument_group(
+        "functions", "made or changed at the start; others come by CreateFunction"
+    )
+    functions.add_argument(
+        "--function",
+        action="append",
+        default=[],
+        metavar="NAME=TARGET",
+        help="MODULE:FUNCTION, found from the current directory and run in worker processes, or "
+        "the URL of an HTTP endpoint; may be given several times",
+    )
+    functions.add_argument(
+        "--functions",
+        metavar="FILE",
+        help="a TOML file of functions, with their timeouts, memory and environment",
+    )
 
 
 def _add_how(parser: argparse.ArgumentParser, defaults: ServeConfig) -> None:
@@ -160,7 +184,16 @@ def _config(arguments: argparse.Namespace) -> ServeConfig:
         allow_remote=arguments.allow_remote,
         tls_certificate=arguments.tls_certificate,
         tls_key=arguments.tls_key,
+        functions=_functions(arguments),
     )
+
+
+def _functions(arguments: argparse.Namespace) -> dict[str, FunctionConfig]:
+    if not arguments.function and arguments.functions is None:
+        return {}
+    from eventcore.server.function_options import read_functions  # noqa: PLC0415  (few need it)
+
+    return read_functions(arguments.function, arguments.functions)
 
 
 def _announce(url: str) -> None:
