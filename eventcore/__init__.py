@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from eventcore.runtime.broker import Broker, Event
     from eventcore.runtime.broker import open_broker as open  # noqa: A004  (as in `eventcore.open`)
     from eventcore.runtime.consumer import Reject, Retry
+    from eventcore.runtime.function_handles import FunctionError
+    from eventcore.runtime.handler_binding import Batch, BatchRecord, Depends
     from eventcore.runtime.handles import Message, OutgoingMessage, Queue
     from eventcore.runtime.lease_client import DaemonLeases
     from eventcore.runtime.lease_source import BrokerLeases
+    from eventcore.runtime.local_functions import FunctionContext
     from eventcore.runtime.stream_broker import BrokerSource
     from eventcore.runtime.stream_handles import OutgoingRecord, Stream
     from eventcore.runtime.stream_handling import RecordBatch
@@ -39,15 +42,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Batch",
+    "BatchRecord",
     "Broker",
     "BrokerLeases",
     "BrokerSource",
     "Chaos",
     "DaemonLeases",
+    "Depends",
     "Event",
     "EventcoreError",
     "Explanation",
     "Finding",
+    "FunctionContext",
+    "FunctionError",
     "KinesisSource",
     "LintedRule",
     "Message",
@@ -70,6 +78,11 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "Batch": ("eventcore.runtime.handler_binding", "Batch"),
+    "BatchRecord": ("eventcore.runtime.handler_binding", "BatchRecord"),
+    "Depends": ("eventcore.runtime.handler_binding", "Depends"),
+    "FunctionContext": ("eventcore.runtime.local_functions", "FunctionContext"),
+    "FunctionError": ("eventcore.runtime.function_handles", "FunctionError"),
     "StartAt": ("eventcore.consumers.records", "StartAt"),
     "Broker": ("eventcore.runtime.broker", "Broker"),
     "Event": ("eventcore.runtime.broker", "Event"),

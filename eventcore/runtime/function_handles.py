@@ -45,6 +45,7 @@ from eventcore.functions.function_spec import (
 from eventcore.functions.invocation import InvocationResult, Payload
 from eventcore.mappings.mapping_spec import FOR_EVER, MappingSpec
 from eventcore.patterns.trial import pattern_text
+from eventcore.queues.queue import QueueMachine
 from eventcore.runtime.function_logs import LogLine
 from eventcore.runtime.handler_binding import bind
 from eventcore.runtime.handles import Queue
@@ -85,9 +86,14 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _MapPlan(msgspec.Struct, frozen=True):
+    """A decorated handler of a mapping. `has_own_timeout`: it was given one; else a queue's messages
+    are invisible for as long as it may take.
+    """
+
     source: Source
     function: str
     settings: dict[str, Any]
+    has_own_timeout: bool
 
 
 @final
@@ -219,12 +225,17 @@ class Functions:
     def map(self, source: Source, name: str | None = None, **settings: Any) -> Callable[[H], H]:
         """Decorator: the handler gets batches of a queue or a stream; see Broker.map."""
         _check_settings(settings)
-        timeout_ms = settings.pop("timeout_ms", limits.FUNCTION_TIMEOUT_MS_MAX)
+        timeout_ms = settings.pop("timeout_ms", None)
         in_process = settings.pop("in_process", False)
 
         def register(handler: H) -> H:
-            function = self.add(handler, name, timeout_ms=timeout_ms, in_process=in_process)
-            self._map_plans.append(_MapPlan(source, function, settings))
+            function = self.add(
+                handler,
+                name,
+                timeout_ms=limits.FUNCTION_TIMEOUT_MS_MAX if timeout_ms is None else timeout_ms,
+                in_process=in_process,
+            )
+            self._map_plans.append(_MapPlan(source, function, settings, timeout_ms is not None))
             return handler
 
         return register
@@ -321,6 +332,8 @@ class Functions:
             return
         functions = self._engine.functions
         self._engine.begin()
+        for map_plan in self._map_plans:
+            self._fit_timeout(map_plan)
         for plan in self._plans.values():
             self._ensure(plan)
         for map_plan in self._map_plans:
@@ -337,6 +350,17 @@ class Functions:
         if not arns:
             return
         await self._engine.functions.unregister(arns, drain_ms)
+
+    def _fit_timeout(self, plan: _MapPlan) -> None:
+        """A function must not take longer than its queue's messages are invisible."""
+        source = self._engine.find(self._source_arn(plan.source))
+        if plan.has_own_timeout or not isinstance(source, QueueMachine):
+            return
+        self._engine.look(source)
+        function = self._plans[plan.function]
+        longest_ms = min(source.spec.visibility_timeout_ms, limits.FUNCTION_TIMEOUT_MS_MAX)
+        config = msgspec.structs.replace(function.config, timeout_ms=max(longest_ms, 1))
+        self._plans[plan.function] = msgspec.structs.replace(function, config=config)
 
     def _ensure(self, plan: _Plan) -> None:
         """Has the function be as planned; whatever else was set for it stays."""

@@ -49,6 +49,7 @@ from eventcore.mappings.mapping_spec import (
 from eventcore.mappings.mapping_states import DELETING
 from eventcore.outcome import Effect
 from eventcore.queues.queue import QueueMachine
+from eventcore.runtime.stream_poller import starting_positions
 from eventcore.runtime.telemetry import logger_of
 from eventcore.streams.stream import Stream
 
@@ -161,22 +162,28 @@ class Mappings:
     def create(
         self, account: str, region: str, spec: MappingSpec, is_enabled: bool = True
     ) -> EventSourceMapping:
-        """Creates a mapping; its poller begins when that is durable.
+        """Creates a mapping; its poller begins when that is durable. Where an enabled mapping
+        begins in its stream is settled now: what is put from now on is never passed over.
 
-        Raises InvalidParameter, InvalidPattern, NotFound for the function, the queue or the stream,
-        AlreadyExists("mapping", uuid) for the same source and function.
+        Raises StoreError, InvalidParameter, InvalidPattern, NotFound for the function, the queue or
+        the stream, AlreadyExists("mapping", uuid) for the same source and function.
         """
         engine = self._engine
         now_ms = engine.now_ms()
         check_spec(spec, now_ms)
         self._check_function(spec)
-        created_ms = self._check_source(spec)
+        stream = self._check_source(spec)
         self._check_new(spec, None)
+        positions: list[LanePosition] = []
+        if stream is not None and is_enabled:
+            positions = starting_positions(engine.streams, stream, spec)
         uuid = format_uuid(engine.ids.unique_id())
         mapping = EventSourceMapping(mapping_arn(account, region, uuid), engine.ids)
+        created_ms = 0 if stream is None else stream.created_ms
         outcome = mapping.create(spec, is_enabled, now_ms, created_ms)
         engine.add_resource(EVENT_SOURCE_MAPPING, mapping.arn, mapping)
         engine.run(mapping, outcome)
+        engine.run(mapping, mapping.settle(positions))
         self._index(mapping)
         self._look_after(mapping.arn)
         return mapping
@@ -261,15 +268,15 @@ class Mappings:
                 spec.source_arn,
             )
 
-    def _check_source(self, spec: MappingSpec) -> int:
-        """When the source, a stream, was made; 0 for a queue. Raises NotFound."""
+    def _check_source(self, spec: MappingSpec) -> Stream | None:
+        """The stream of a source, None for a queue. Raises NotFound."""
         if spec.is_queue:
             self._engine.look(self._engine.queue(spec.source_arn))
-            return 0
+            return None
         stream = self._engine.streams.find(spec.resource_arn)
         if spec.source_arn != spec.resource_arn:
             stream.fan_out.find_arn(spec.source_arn)
-        return stream.created_ms
+        return stream
 
     def _check_new(self, spec: MappingSpec, present: EventSourceMapping | None) -> None:
         for arn in self._by_resource.get(spec.resource_arn, ()):

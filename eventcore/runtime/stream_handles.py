@@ -350,6 +350,8 @@ class Stream:
 
 
 def _entry(record: OutgoingRecord) -> RecordEntry:
+    if not isinstance(record, OutgoingRecord):
+        raise InvalidParameter("records", "Must be of type OutgoingRecord.", record)
     data = record.data
     if isinstance(data, str):
         try:
