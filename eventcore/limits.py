@@ -167,6 +167,18 @@ MAPPING_FILTER_CHARACTERS_MAX: Final = 4_096
 MAPPING_STATE_BYTES_MAX: Final = 1_048_576
 """Of a tumbling window's state."""
 
+# IAM (botocore service-2.json of iam, AWS "IAM and AWS STS quotas": the highest that AWS raises to)
+TRUST_POLICY_CHARACTERS_MAX: Final = 8_192
+"""Of a role's trust policy, like the two below without white space."""
+INLINE_POLICIES_CHARACTERS_MAX: Final = 10_240
+"""Of all inline policies of a role together."""
+MANAGED_POLICY_CHARACTERS_MAX: Final = 6_144
+MANAGED_POLICY_VERSIONS_MAX: Final = 5
+ROLE_POLICIES_MAX: Final = 25
+"""Managed policies attached to a role."""
+ROLES_MAX: Final = 10_000
+"""Roles of an account, and managed policies of it."""
+
 # Our own bounds
 ASYNC_EVENTS_MAX: Final = 1_000_000
 """Asynchronous invocations of a function that wait."""
@@ -213,6 +225,8 @@ OUTBOX_DELIVERIES_MAX: Final = 100_000
 """Undelivered rows of one outbox beyond which the oldest goes to its dead-letter queue."""
 HTTP_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """A PutRecords of 10 MiB is 14 in base64."""
+HTTP_CODE_BYTES_MAX: Final = 70_167_211
+"""Bodies of requests that bring a function's code, over HTTP/1.1: as large as AWS takes them."""
 HTTP_HEADER_BYTES_MAX: Final = 64 * 1024
 HTTP_HEADERS_MAX: Final = 128
 """Header lines of one request."""

@@ -49,6 +49,8 @@ HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HTTP2_NAME: Final = "h2"
 """Of HTTP/2 in the TLS handshake (ALPN)."""
 
+CODE_PATH: Final = b"/2015-03-31/functions"
+"""Lambda's, below which functions are created and get new code."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
 _KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
@@ -299,7 +301,7 @@ class HttpConnection(asyncio.Protocol):
         """A part of the body; mostly all of it. Raises _Refused."""
         self._body_bytes += len(part)
         if self._body_bytes > self._limits.body_bytes_max:
-            raise _Refused(413, "body too large")
+            self._check_body_bytes(self._body_bytes)
         if not self._body:
             self._body = part
             return
@@ -348,7 +350,17 @@ class HttpConnection(asyncio.Protocol):
                 raise _Refused(431, "header too large")
         length = headers.get(b"content-length")
         if length is not None and int(length) > most.body_bytes_max:
+            self._check_body_bytes(int(length))
+
+    def _check_body_bytes(self, body_bytes: int) -> None:
+        """For a body that is larger than others may be: a function's code may. Raises _Refused."""
+        if body_bytes > self._body_bytes_max():
             raise _Refused(413, "body too large")
+
+    def _body_bytes_max(self) -> int:
+        if self._target.startswith(CODE_PATH):
+            return max(self._limits.code_bytes_max, self._limits.body_bytes_max)
+        return self._limits.body_bytes_max
 
     def _settle_connection(self, exchange: HttpExchange) -> None:
         """For the requests that say something of the connection, or are not of HTTP/1.1."""
@@ -608,7 +620,10 @@ class HttpConnection(asyncio.Protocol):
         if self._phase == HEAD:
             if self._received > most.header_bytes_max:
                 self._refuse(431, "header too large")
-        elif self._received > most.header_bytes_max + 2 * most.body_bytes_max:
+        elif (
+            self._received > most.header_bytes_max + 2 * most.body_bytes_max
+            and self._received > most.header_bytes_max + 2 * self._body_bytes_max()
+        ):
             self._refuse(413, "body too large")
 
 

@@ -52,6 +52,7 @@ class HttpLimits(msgspec.Struct, frozen=True):
     """Every bound of a connection; see `eventcore.limits` and above for what each one means."""
 
     body_bytes_max: int = limits.HTTP_BODY_BYTES_MAX
+    code_bytes_max: int = limits.HTTP_CODE_BYTES_MAX
     header_bytes_max: int = limits.HTTP_HEADER_BYTES_MAX
     headers_max: int = limits.HTTP_HEADERS_MAX
     connections_max: int = limits.HTTP_CONNECTIONS_MAX

@@ -260,6 +260,23 @@ async def test_a_client_that_still_sends_gets_to_see_why_it_was_refused():
 
 
 @on_both_loops
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_functions_code_may_be_larger_than_other_bodies(is_chunked):
+    most = HttpLimits(body_bytes_max=1_000, code_bytes_max=50_000)
+    path = "/2015-03-31/functions/f/code"
+    for target, length, status in ((path, 50_000, 200), (path, 50_001, 413), ("/", 1_001, 413)):
+        async with connected(echo, most) as (peer, _):
+            body = b"x" * length
+            if is_chunked:
+                head = f"POST {target} HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+                parts = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (body[:999], body[999:]))
+                peer.send(head.encode() + parts + b"0\r\n\r\n")
+            else:
+                peer.send(post(target, body))
+            assert (await peer.response()).status == status
+
+
+@on_both_loops
 async def test_a_truncated_request_is_never_dispatched():
     whole = post("/t", b"body")
     waiting = Waiting()
