@@ -4,19 +4,21 @@
     the same, with Content-Type: ...-cbor-1.1    AWS CBOR, for the services that speak it
     GET ?Action=..., or POST of a form           AWS Query; Version names the service, Action the
                                                  operation
+    any method, a path of a REST service         AWS REST-JSON: method and path name the operation
 
 Rules of this file:
 
 - A request with X-Amz-Target is AWS JSON or, by its content type, AWS CBOR, whatever else it has. A
-  request in CBOR is answered in CBOR, errors included. A Query request without a Version
+  request in CBOR is answered in CBOR, errors included. One without is REST when the first part of
+  its path is one of a REST service. A Query request without a Version
   is of the service that its credential's scope names, else of the first that has the Action.
 - Never raises and never waits. Every request is answered exactly once: by its handler, by an error
   that its handler raised, or, for a bug, with 500 InternalFailure while the traceback goes to
   `on_bug`.
-- Refused before the engine is asked: unknown targets (400, 404), other methods than the protocol's
-  (404), operations that AWS has and we lack (501), bodies that are no JSON or CBOR or have a member
-  of a wrong type (400 SerializationException), parameters that are not the operation's (400
-  MalformedInput and others of `eventcore.wire.aws_query`).
+- Refused before the engine is asked: unknown targets (400, 404), unknown paths and other methods
+  than the protocol's or the path's (404), operations that AWS has and we lack (501), bodies that
+  are no JSON or CBOR or have a member of a wrong type (400 SerializationException), parameters that
+  are not the operation's (400 MalformedInput and others of `eventcore.wire.aws_query`).
   An engine that is not ready answers 503.
 """
 
@@ -28,10 +30,13 @@ from typing import Any, Final, final
 import msgspec
 
 from eventcore.api.events import EVENTS
+from eventcore.api.functions import LAMBDA_ROUTES
+from eventcore.api.iam import IAM
 from eventcore.api.kinesis import KINESIS
 from eventcore.api.kinesis_cbor import KINESIS_CBOR
 from eventcore.api.leases import LEASES
 from eventcore.api.operation import Call, Operation, Service
+from eventcore.api.rest import RestInput, RestRoutes
 from eventcore.api.sqs import SQS
 from eventcore.api.sqs_query import SQS_QUERY
 from eventcore.api.sts import STS
@@ -45,7 +50,15 @@ from eventcore.wire.credential import ANONYMOUS, Caller, Callers
 from eventcore.wire.fault import Fault, internal_failure, unknown_operation
 from eventcore.wire.http import Exchange, HttpRequest
 
-__all__ = ["AWS_SERVICES", "CBOR_SERVICES", "QUERY_SERVICES", "SERVICES", "Dispatcher", "OnBug"]
+__all__ = [
+    "AWS_SERVICES",
+    "CBOR_SERVICES",
+    "QUERY_SERVICES",
+    "REST_ROUTES",
+    "SERVICES",
+    "Dispatcher",
+    "OnBug",
+]
 
 AWS_SERVICES: Final = (SQS, EVENTS, KINESIS)
 """The services of AWS that speak AWS JSON."""
@@ -56,8 +69,11 @@ SERVICES: Final = (*AWS_SERVICES, LEASES)
 CBOR_SERVICES: Final = (KINESIS_CBOR,)
 """The services that speak AWS CBOR."""
 
-QUERY_SERVICES: Final = (*SQS_QUERY, STS)
+QUERY_SERVICES: Final = (*SQS_QUERY, STS, IAM)
 """The services that speak AWS Query, each in every version, the newest first."""
+
+REST_ROUTES: Final = (LAMBDA_ROUTES,)
+"""The paths of the services that speak AWS REST-JSON."""
 
 log = logger_of("eventcore.api")
 
@@ -104,6 +120,7 @@ class Dispatcher:
         services: Iterable[Service] = SERVICES,
         query_services: Sequence[Service] = QUERY_SERVICES,
         cbor_services: Iterable[Service] = CBOR_SERVICES,
+        rest_routes: Iterable[RestRoutes] = REST_ROUTES,
     ) -> None:
         self._engine = engine
         self._on_bug = on_bug or _log_bug
@@ -113,6 +130,7 @@ class Dispatcher:
         self._cbor_services = {service.target_prefix: service for service in cbor_services}
         self._cbor_targets = _targets(self._cbor_services)
         self._query_services = query_services
+        self._rest_routes = _roots(rest_routes)
         # A random prefix and a counter: unique, at a tenth of the cost of a random id each.
         self._id_prefix = format_uuid(engine.ids.unique_id())[:24].encode()
         self._count = 0
@@ -145,15 +163,17 @@ class Dispatcher:
             self._on_bug,
         )
 
-    def _run(self, call: Call, operation: Operation[Any], given: bytes | Form) -> None:
-        """Serves an operation; `given` is what it decodes: a body, or parameters."""
+    def _run(self, call: Call, operation: Operation[Any], given: bytes | Form | RestInput) -> None:
+        """Serves an operation; `given` is what it decodes: a body, parameters, or REST's both."""
         try:
             self._serve(call, operation, given)
         except Exception as bug:  # noqa: BLE001  (the entry never raises)
             self._on_bug(bug, call.request_id.decode("ascii"))
             self._refuse_at_once(call, internal_failure())
 
-    def _serve(self, call: Call, operation: Operation[Any], given: bytes | Form) -> None:
+    def _serve(
+        self, call: Call, operation: Operation[Any], given: bytes | Form | RestInput
+    ) -> None:
         engine = self._engine
         try:
             request = operation.decode(given)
@@ -217,14 +237,41 @@ class Dispatcher:
                 return service
         return _QUERY_FRONT
 
+    # AWS REST-JSON
+
+    def _serve_rest(self, routes: RestRoutes, request: HttpRequest, exchange: Exchange) -> None:
+        headers = request.headers
+        service = routes.service
+        caller = self._callers.read(headers.get(b"authorization"))
+        call = self._call(service, caller, request, exchange)
+        try:
+            name, operation, given = routes.find(
+                request.method, request.target, headers, request.body
+            )
+        except Fault as fault:
+            self._refuse_at_once(call, fault)
+        except Exception as bug:  # noqa: BLE001  (the entry never raises)
+            self._on_bug(bug, call.request_id.decode("ascii"))
+            self._refuse_at_once(call, internal_failure())
+        else:
+            if operation is None:
+                self._refuse_at_once(call, not_implemented(service, name))
+            else:
+                self._run(call, operation, given)
+
     # AWS CBOR, and what names no operation of ours
 
     def _serve_other(self, request: HttpRequest, exchange: Exchange) -> None:
         headers = request.headers
         target = headers.get(b"x-amz-target")
-        if target is None and _is_query(request):
-            self._serve_query(request, exchange)
-            return
+        if target is None:
+            routes = self._rest_routes.get(_root_of(request.target))
+            if routes is not None:
+                self._serve_rest(routes, request, exchange)
+                return
+            if _is_query(request):
+                self._serve_query(request, exchange)
+                return
         prefix, _, name = (target or b"").decode("latin-1").rpartition(".")
         service = self._services.get(prefix, _FRONT)
         caller = self._callers.read(headers.get(b"authorization"))
@@ -245,6 +292,21 @@ def _targets(services: dict[str, Service]) -> dict[bytes | None, tuple[Service, 
         for prefix, service in services.items()
         for name, operation in service.operations.items()
     }
+
+
+def _roots(all_routes: Iterable[RestRoutes]) -> dict[bytes, RestRoutes]:
+    """The services by the first part of their paths, of which each is one service's."""
+    found: dict[bytes, RestRoutes] = {}
+    for routes in all_routes:
+        assert found.keys().isdisjoint(routes.roots), "two services with the same first part"
+        found |= dict.fromkeys(routes.roots, routes)
+    return found
+
+
+def _root_of(target: bytes) -> bytes:
+    """The first part of a target's path."""
+    end = target.find(b"/", 1)
+    return target[1:end] if end > 0 else target[1:].partition(b"?")[0]
 
 
 def _is_query(request: HttpRequest) -> bool:

@@ -26,6 +26,7 @@ from eventcore.api.events_requests import (
     TestEventPatternRequest,
 )
 from eventcore.api.operation import Call
+from eventcore.api.trace_header import TRACE_ID, read_trace_id
 from eventcore.buses.event import EventEntry, EventResult, EventWriter, entry_bytes
 from eventcore.codec import encode_json
 from eventcore.errors import NotFound
@@ -51,7 +52,9 @@ def put_events(call: Call, request: PutEventsRequest) -> bytes:
     if request.endpoint_id is not None:
         raise unsupported("global endpoints (EndpointId)")
     check_count("entries", shapes, 1, limits.PUT_EVENTS_ENTRIES_MAX)
-    entries = [_entry(number, shape) for number, shape in enumerate(shapes, 1)]
+    trace_id = call.request.headers.get(TRACE_ID)
+    trace_header = None if trace_id is None else read_trace_id(trace_id)
+    entries = [_entry(number, shape, trace_header) for number, shape in enumerate(shapes, 1)]
     if sum(map(entry_bytes, entries)) > limits.PUT_EVENTS_BYTES_MAX:
         raise validation("Total size of the entries in the request is over the limit.")
     arns = [arn_of_bus(call, shape.event_bus_name) for shape in shapes]
@@ -76,7 +79,7 @@ def _drop(call: Call, arn: str, entry: EventEntry) -> EventResult:
     return written if isinstance(written, EventResult) else EventResult(event_id)
 
 
-def _entry(number: int, shape: PutEventsRequestEntry) -> EventEntry:
+def _entry(number: int, shape: PutEventsRequestEntry, of_request: str | None) -> EventEntry:
     trace_header = shape.trace_header
     if shape.event_bus_name is not None:
         check_put_address(f"entries.{number}.member.eventBusName", shape.event_bus_name)
@@ -89,7 +92,7 @@ def _entry(number: int, shape: PutEventsRequestEntry) -> EventEntry:
         shape.detail or "",
         tuple(shape.resources) if shape.resources else (),
         None if shape.time is None else _time_ms(shape.time),
-        trace_header,
+        of_request if trace_header is None else trace_header,
     )
 
 

@@ -30,6 +30,9 @@ protocol, with the same handlers:
   JSON, and `Service.write_answer` makes XML of it.
 - AWS CBOR: `SERVICE.in_cbor(timestamps)` is the same service; its handlers must answer with what
   `call.encode` makes of structs and plain values, or with no bytes at all.
+- AWS REST-JSON: the operations are `eventcore.api.rest.RestOperation`s, and `RestRoutes` finds them
+  by method and path. A handler returns a body, which leaves with the operation's status, or a
+  `RestAnswer` with a status and headers of its own.
 
 Nothing here is specific to a service.
 """
@@ -40,6 +43,8 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar, final
 
+import msgspec
+
 from eventcore.codec import encode_json, json_decoder
 from eventcore.errors import BrokerClosed, EventcoreError, StoreError
 from eventcore.runtime.engine import Engine
@@ -49,12 +54,47 @@ from eventcore.wire.credential import Caller
 from eventcore.wire.fault import Fault, internal_failure, service_unavailable
 from eventcore.wire.http import Exchange, HttpRequest, ResponseStream
 
-__all__ = ["Call", "ErrorMap", "Handler", "Operation", "Service", "Waiting", "to_fault"]
+__all__ = [
+    "Call",
+    "ErrorMap",
+    "Handler",
+    "Operation",
+    "RestAnswer",
+    "RestHandler",
+    "Service",
+    "Waiting",
+    "to_fault",
+]
 
 T = TypeVar("T")
 
+
+class RestAnswer(msgspec.Struct, frozen=True, gc=False):
+    """An answer in AWS REST-JSON: its status, its own header lines, its body.
+
+    `headers` are names and values, in Latin-1 and without line breaks; the request's id goes before
+    them, and the service's content type, unless they have "content-type".
+    """
+
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+    @property
+    def lines(self) -> bytes:
+        """The header lines, each ending in CRLF. Raises ValueError for a value with a break."""
+        lines = [f"{k}: {v}" for k, v in self.headers.items() if k != "content-type"]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a header's value has a line break")
+        text = "".join(f"{line}\r\n" for line in lines)
+        return text.encode("latin-1")
+
+
 Handler = Callable[["Call", T], bytes | None]
 """Serves one operation: returns the answer's body, or None when it answers later."""
+
+RestHandler = Callable[["Call", T], bytes | RestAnswer | None]
+"""The same, of an operation whose answers have a status and headers."""
 
 ErrorMap = Mapping[type[EventcoreError], Callable[[Any], Fault]]
 """Core error type -> maker of the service's fault."""
@@ -77,12 +117,12 @@ class Waiting(Protocol):
         ...
 
 
-@final
 class Operation(Generic[T]):
     """One operation of a service: its name, its request's decoder, its handler.
 
     `decode` makes the request struct of what the protocol has of a request: of the raw body for
     AWS JSON, where it is made from the struct, and for AWS CBOR, of the parameters for AWS Query.
+    For AWS REST-JSON there is `eventcore.api.rest.RestOperation`.
     """
 
     __slots__ = ("decode", "handle", "name", "request_type")
@@ -91,7 +131,7 @@ class Operation(Generic[T]):
         self,
         name: str,
         request_type: type[T],
-        handle: Handler[T],
+        handle: RestHandler[T],
         decode: Callable[[Any], T] | None = None,
     ) -> None:
         self.name = name
@@ -299,7 +339,7 @@ class Call:
             return b"%b%b\r\nx-amz-id-2: %b\r\n" % (start, self.request_id, extended)
         return start + self.request_id + b"\r\n"
 
-    def answer(self, body: bytes) -> None:
+    def answer(self, body: bytes | RestAnswer) -> None:
         """Closes the request: the body leaves, with status 200, when what it tells is durable."""
         self.engine.hold(self, body)
 
@@ -321,7 +361,7 @@ class Call:
         self._on_bug(error, self.request_id.decode("ascii"))
         return internal_failure()
 
-    def complete(self, make: Callable[[], bytes]) -> None:
+    def complete(self, make: Callable[[], bytes | RestAnswer]) -> None:
         """Closes the request of a call that waited: answers what `make` returns or raises."""
         try:
             body = make()
@@ -345,12 +385,15 @@ class Call:
 
     # As the host's reply
 
-    def commit(self, payload: bytes | Fault) -> None:
+    def commit(self, payload: bytes | RestAnswer | Fault) -> None:
         """The host's: all that the payload tells is durable, let it go."""
         if self.is_answered:
             return
         if payload.__class__ is not bytes:
-            self.send_fault(payload)  # type: ignore[arg-type]
+            if payload.__class__ is RestAnswer:
+                self.send_answer(payload)
+            else:
+                self.send_fault(payload)  # type: ignore[arg-type]
             return
         service = self.service
         if service.write_answer is not None:
@@ -373,6 +416,20 @@ class Call:
         except Exception as bug:  # noqa: BLE001  (who lets replies go must not suffer for one)
             self._on_bug(bug, request_id)
             return None
+
+    def send_answer(self, answer: RestAnswer) -> None:
+        """Sends an answer at once, not waiting for a commit: what it tells must be durable."""
+        if self.is_answered:
+            return
+        try:
+            lines = answer.lines
+        except ValueError as bug:  # who lets replies go must not suffer for one
+            self.send_fault(self.fault_of(bug))
+            return
+        self.is_answered = True
+        content_type = answer.headers.get("content-type")
+        start = self.service.head if content_type is None else _head(content_type.encode("ascii"))
+        self._exchange.reply(answer.status, self._head(start) + lines, answer.body)
 
     def fail(self, error: EventcoreError) -> None:
         """The commit failed, or what the call waited for did: sends the error at once."""

@@ -53,6 +53,7 @@ from eventcore.api.sqs_requests import (
     SendMessageBatchRequestEntry,
     SendMessageRequest,
 )
+from eventcore.api.trace_header import TRACE_ID, read_trace_id
 from eventcore.attributes import decode_attributes, encode_attributes
 from eventcore.codec import encode_json
 from eventcore.errors import LimitExceeded, RequestError
@@ -164,6 +165,8 @@ def _send_entry(
         )
     given = request.message_attributes
     system = request.message_system_attributes
+    trace_id = call.request.headers.get(TRACE_ID)
+    trace_header = None if trace_id is None else read_trace_id(trace_id)
     if not given and not system:
         return SendEntry(  # by position: a fifth faster than by name
             body,
@@ -171,7 +174,7 @@ def _send_entry(
             b"",
             b"",
             call.caller.account,
-            None,
+            trace_header,
             request.message_group_id,
             deduplication_id,
             body_bytes,
@@ -183,7 +186,7 @@ def _send_entry(
         encode_attributes(attributes),
         attributes_digest(attributes),
         call.caller.account,
-        read_trace_header(system) if system else None,
+        (read_trace_header(system) if system else None) or trace_header,
         request.message_group_id,
         deduplication_id,
         size_bytes=body_bytes + attributes_bytes(attributes),

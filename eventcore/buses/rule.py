@@ -45,6 +45,7 @@ DISABLED: Final = "DISABLED"
 RULE_STATES: Final = (ENABLED, DISABLED, "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS")
 _NAME_PATTERN: Final = r"[\.\-_A-Za-z0-9]+"
 _NAME: Final = re.compile(_NAME_PATTERN)
+_FUNCTION: Final = re.compile(r"function:[A-Za-z0-9_-]{1,64}(:(\$LATEST|[A-Za-z0-9_-]{1,128}))?")
 _URL: Final = re.compile(r"[a-z][a-z0-9+.\-]*://[^\s/]+\S*")
 _BUS_PREFIX: Final = "event-bus/"
 _FIFO_SUFFIX: Final = ".fifo"
@@ -225,6 +226,8 @@ def _check_destination(target: Target) -> None:
         arn = parse_arn(target.arn)
     except InvalidParameter as error:
         raise _bad_arn(target.arn) from error
+    if arn.service == "lambda" and _FUNCTION.fullmatch(arn.resource) is None:
+        raise _bad_arn(target.arn)
     is_fifo = arn.service == "sqs" and arn.resource.endswith(_FIFO_SUFFIX)
     if is_fifo and not target.group_id:
         raise InvalidParameter(

@@ -1,4 +1,4 @@
-"""What an invocation is given, what becomes of it, and who can run one.
+"""What an invocation is given, and what becomes of it.
 
 Rules of this file:
 
@@ -11,7 +11,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, final
 
 import msgspec
 
@@ -23,9 +23,9 @@ __all__ = [
     "FailedInvocation",
     "Invocation",
     "InvocationResult",
-    "Invoker",
     "Payload",
     "error_payload",
+    "timed_out",
 ]
 
 UNHANDLED: Final = "Unhandled"
@@ -108,21 +108,6 @@ class InvocationResult(msgspec.Struct, frozen=True):
     is_timeout: bool = False
 
 
-class Invoker(Protocol):
-    """Who runs functions of one kind."""
-
-    async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """Runs it to its end, or to its deadline, in which case the function is stopped. When
-        cancelled, the function is stopped too. Raises FailedInvocation where the function could not
-        be run at all for a reason that is not its own and may pass.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Ends everything. Running invocations are stopped."""
-        ...
-
-
 class FailedInvocation(Exception):
     """An invocation could not be made: the function's process could not be started, nobody has
     registered its callable. It may be tried again.
@@ -135,3 +120,12 @@ def error_payload(error_type: str, message: str, trace: list[str] | None = None)
     if trace is not None:
         document["stackTrace"] = trace
     return Payload.of(document)
+
+
+def timed_out(invocation: Invocation, log_tail: bytes = b"") -> InvocationResult:
+    """The result of an invocation that was stopped at its deadline, in AWS's words."""
+    seconds = invocation.config.timeout_ms / 1000
+    text = f"Task timed out after {seconds:.2f} seconds"
+    message = f"RequestId: {invocation.request_id} Error: {text}"
+    payload = error_payload("Sandbox.Timedout", message)
+    return InvocationResult(payload, UNHANDLED, invocation.version, log_tail, is_timeout=True)

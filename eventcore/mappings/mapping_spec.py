@@ -15,6 +15,9 @@ __all__ = [
     "FOR_EVER",
     "NO_RECORDS_PROCESSED",
     "PROBLEM_CALL_FAILED",
+    "PROBLEM_NO_FUNCTION",
+    "PROBLEM_NO_QUEUE",
+    "PROBLEM_NO_STREAM",
     "RESULT_OK",
     "BatchRange",
     "LanePosition",
@@ -31,6 +34,9 @@ BEGINNING: Final = "TRIM_HORIZON"
 NO_RECORDS_PROCESSED: Final = "No records processed"
 RESULT_OK: Final = "OK"
 PROBLEM_CALL_FAILED: Final = "PROBLEM: Function call failed"
+PROBLEM_NO_FUNCTION: Final = "PROBLEM: Function not found"
+PROBLEM_NO_QUEUE: Final = "PROBLEM: Queue not found"
+PROBLEM_NO_STREAM: Final = "PROBLEM: Stream not found"
 
 
 class PollerConfig(msgspec.Struct, frozen=True, array_like=True):
@@ -76,10 +82,18 @@ class MappingSpec(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         """Whether the source is a queue; else it is a stream."""
         return self.source_arn.split(":", 3)[2] == "sqs"
 
+    @property
+    def resource_arn(self) -> str:
+        """The ARN of the queue or the stream. It is not the source's where that is an enhanced
+        fan-out consumer.
+        """
+        return self.source_arn.partition("/consumer/")[0]
+
 
 class MappingRecord(msgspec.Struct, frozen=True, array_like=True):
     """The row of a mapping. `state` is one of AWS's; `reason` why (StateTransitionReason);
     `result` is LastProcessingResult. `epoch` counts the changes of its settings.
+    `is_enabled` is what the state ends in: Enabled or Disabled.
     `stream_created_ms` is the creation of the stream that its positions belong to, 0 for a queue.
     """
 
@@ -91,6 +105,7 @@ class MappingRecord(msgspec.Struct, frozen=True, array_like=True):
     result: str = NO_RECORDS_PROCESSED
     epoch: int = 1
     stream_created_ms: int = 0
+    is_enabled: bool = True
 
 
 class BatchRange(msgspec.Struct, frozen=True, array_like=True):

@@ -56,7 +56,7 @@ class EndpointFunctions:
         return cast("Endpoint", target)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """See functions.invocation.Invoker."""
+        """See environments.invoker.Invoker."""
         url = invocation.config.handler
         try:
             endpoint = await self._opened(url)

@@ -86,8 +86,8 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _MapPlan(msgspec.Struct, frozen=True):
-    """A decorated handler of a mapping. `has_own_timeout`: it was given one; else a queue's messages
-    are invisible for as long as it may take.
+    """A decorated handler of a mapping. `has_own_timeout`: it was given one; else it may take as
+    long as its queue's messages are invisible.
     """
 
     source: Source
@@ -331,6 +331,7 @@ class Functions:
         if not self._plans:
             return
         functions = self._engine.functions
+        await self._engine.mappings.at_rest()  # changes that an earlier end broke off
         self._engine.begin()
         for map_plan in self._map_plans:
             self._fit_timeout(map_plan)

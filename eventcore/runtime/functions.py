@@ -23,6 +23,7 @@ import msgspec
 
 from eventcore import limits
 from eventcore.arn import function_arn, parse_arn, split_qualifier
+from eventcore.environments.invoker import Invoker
 from eventcore.errors import AlreadyExists, InvalidParameter, NotFound, RecursiveInvocation
 from eventcore.functions import lineage
 from eventcore.functions.async_events import AsyncEvent
@@ -39,7 +40,6 @@ from eventcore.functions.invocation import (
     FailedInvocation,
     Invocation,
     InvocationResult,
-    Invoker,
     Payload,
 )
 from eventcore.ids import format_uuid

@@ -115,7 +115,7 @@ class LocalFunction:
         self._is_async = inspect.iscoroutinefunction(call) if is_async is None else is_async
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """See functions.invocation.Invoker."""
+        """See environments.invoker.Invoker."""
         context = FunctionContext(invocation, self._clock)
         timeout = asyncio.timeout(invocation.config.timeout_ms / 1000)
         try:

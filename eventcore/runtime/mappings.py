@@ -308,8 +308,6 @@ class Mappings:
             if isinstance(machine, EventSourceMapping):
                 self._index(machine)
                 self._look_after(machine.arn)
-        for arn in list(self._lives):
-            self._look_after(arn)
 
     async def close(self, drain_ms: int) -> None:
         """Ends all pollers: what runs has `drain_ms` to end in."""
@@ -398,18 +396,16 @@ class Mappings:
                     await self._engine.sleep(FAULT_PAUSE_MS)
         finally:
             life.task = None
-            is_idle = life.poller is None and not life.is_halting
-            if is_idle and self._lives.get(life.arn) is life:
+            if life.poller is None and self._lives.get(life.arn) is life:
                 del self._lives[life.arn]
 
     async def _step(self, life: _Life) -> None:
         key = await self._wanted(life.arn)
+        if life.is_due:
+            return  # what is wanted may be another by now
         if life.poller is not None and life.key != key:
             await _stop(life, STOP_MS)
-            if key is not None:
-                life.is_due = True  # what was wanted may be another by now
-                return
-        if life.is_due:
+            life.is_due = True
             return
         if life.poller is None and key is not None:
             poller = self._make_poller(life.arn, key[0].is_queue)

@@ -19,6 +19,7 @@ Rules of this file:
   or QUEUE_MAPPING_CONCURRENCY_MAX. AWS's slow scaling up to that is not copied: all of it is there
   at once. A function that is throttled has fewer batches at a time (`mappings.queue_batch.Slots`),
   and nothing is received that could not be begun.
+- A FIFO queue has no batching window, as on AWS: it would hold its groups up.
 - Messages are received with the queue's visibility timeout, but for a second at least: one that is
   visible again at once would be received for ever.
 - A mapping whose queue or function is gone says so in its result and looks again after growing
@@ -79,6 +80,7 @@ ABSENCE_PAUSE_MS_FIRST: Final = 100
 ABSENCE_PAUSE_MS_MAX: Final = 5_000
 """Between two looks for a queue or a function that is gone: the same."""
 
+FIFO_SUFFIX: Final = ".fifo"
 MESSAGE_DROPPED: Final = "recursive_message_dropped"
 
 log = logger_of("eventcore.queue_poller")
@@ -402,9 +404,9 @@ class QueuePoller:
         spec = setting.spec
         self._setting = setting
         self._slots.set_bound(setting.concurrency_max)
-        self._batches.configure(
-            spec.batch_size, spec.batch_window_ms, limits.INVOKE_BYTES_MAX - EVENT_BYTES
-        )
+        # In a FIFO queue a group's next message is not to be had before this one is done.
+        window_ms = 0 if spec.source_arn.endswith(FIFO_SUFFIX) else spec.batch_window_ms
+        self._batches.configure(spec.batch_size, window_ms, limits.INVOKE_BYTES_MAX - EVENT_BYTES)
 
     def _committed(self, request: _Request) -> None:
         """All that a request did is durable."""

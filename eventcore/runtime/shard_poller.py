@@ -12,11 +12,14 @@ Rules of this file:
   others leave behind, until READ_AHEAD_RECORDS (twice the batch size, where that is more) or
   READ_AHEAD_BYTES are kept in all; then the shard is read on only when some are done, and lanes
   that gather a batch invoke what they have.
-- A position is settled as soon as its batch has ended, in group commit with everything else, and
-  the lane goes on with its next batch at once. A crash before the commit has the batch invoked
-  again: so would one just before the settlement, and no promise is stronger than at least once.
-  Order is the lane's own, which runs one batch at a time. At most SETTLES_AHEAD settlements of a
-  shard are waited for at a time, so that a slow disk bounds what may be invoked again.
+- A position is settled when its batch has ended, in group commit with everything else, and the
+  lane goes on with its next batch at once. A crash before the commit has the batch invoked again:
+  so would one just before the settlement, and no promise is stronger than at least once. Order is
+  the lane's own, which runs one batch at a time.
+- Batches that end within SETTLE_MS of the shard's latest settlement, BATCHES_HELD of them at the
+  most, share the next one, as long as their lane, or another one, has more to do: where a function
+  is faster than the disk, a commit per batch would be most of the work. At most SETTLES_AHEAD
+  settlements are waited for at a time. The two bounds are what may be invoked again.
 - Two kinds of settlements are waited for, each before the lane goes on: one that discards records,
   since the destination is told in its transaction, and the end of the shard, since its children
   begin with it. After a failed commit the first is made again unless it turns out to be stored; a
@@ -91,7 +94,9 @@ READ_AHEAD_BYTES: Final = 32 * 1024 * 1024
 """Records of a shard, and their part of the events' JSON, that its lanes keep at a time."""
 RAW_RECORDS_MAX: Final = 1_000
 """Records that were read and not unpacked, from which on no further page is asked for."""
-SETTLES_AHEAD: Final = 16
+SETTLES_AHEAD: Final = 4
+SETTLE_MS: Final = 5
+BATCHES_HELD: Final = 16
 PASSED_RECORDS: Final = 1_000
 PAUSE_MS: Final = 200
 """Before another attempt where the store, or the subscriptions, had no room."""
@@ -307,6 +312,11 @@ class ShardPoller:
         self._has_vanished = False
         self._is_stopping = False
         self._is_over = False
+        self._held = 0
+        """Batches that ended since the latest settlement."""
+        self._held_result: str | None = None
+        self._staged_ms = 0
+        self._release_timer: TimerHandle | None = None
         self._flying = 0
         self._landed: asyncio.Future[None] | None = None
 
@@ -357,9 +367,10 @@ class ShardPoller:
         if self._subscription is not None:
             self._subscription.cancel()
             self._subscription = None
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        for timer in (self._retry, self._release_timer):
+            if timer is not None:
+                timer.cancel()
+        self._retry = self._release_timer = None
 
     def _end(self, ending: ShardEnding | None) -> None:
         """Nothing of this shard is done here any more. None: nobody need go on with it."""
@@ -589,6 +600,10 @@ class ShardPoller:
                 if not self._is_taking:
                     return
                 step = self._step(slot)
+                if self._held and not await self._release(isinstance(step, Wait)):
+                    return
+                if not self._is_taking:
+                    return
                 if len(self._slots) > 1:
                     self._pump()  # records may have come for other lanes
             self._arm(slot, step.until_ms)
@@ -684,16 +699,46 @@ class ShardPoller:
             if state is None:
                 failed, result = 0, PROBLEM_CALL_FAILED
         if failed is None:
-            change = lane.succeeded(batch, state)
+            lane.succeeded(batch, state)
+            slot.is_dirty = True
+            self._held += 1
+            self._held_result = result
+            return True
+        self._mapping.counts.failed += len(batch.records) - failed
+        if failed:
+            change = lane.progressed(batch, failed, state)
         else:
-            self._mapping.counts.failed += len(batch.records) - failed
-            if failed:
-                change = lane.progressed(batch, failed, state)
-            else:
-                change = lane.failed(batch, request_id, now_ms)
+            change = lane.failed(batch, request_id, now_ms)
         return await self._settle(slot, change, result, answer)
 
     # Settling
+
+    async def _release(self, is_resting: bool) -> bool:
+        """Settles what is held, if it is time; False when there is nothing more to do."""
+        now_ms = self._engine.clock.now_ms()
+        is_early = 0 <= now_ms - self._staged_ms < SETTLE_MS
+        if is_early and self._held < BATCHES_HELD:
+            if not is_resting:
+                return True
+            if len(self.tasks) > 1:
+                self._release_at(self._staged_ms + SETTLE_MS)
+                return True
+        while self._held and not self._is_over:
+            if self._stage(None, None, (), self._held_result) is None:
+                await self._pause()
+        await self._wait_for_room()
+        return not self._is_over
+
+    def _release_at(self, at_ms: int) -> None:
+        """Other lanes are busy, and settle what is held when they can; but not too late."""
+        if self._release_timer is None:
+            timers = self._mapping.timers
+            self._release_timer = timers.call_at(at_ms, self._on_release_timer)
+
+    def _on_release_timer(self) -> None:
+        self._release_timer = None
+        if self._held and self._is_taking and self._stage(None, None, (), None) is None:
+            self._release_at(self._engine.clock.now_ms() + PAUSE_MS)
 
     async def _settle(
         self,
@@ -746,6 +791,8 @@ class ShardPoller:
             and not other.is_awaited
             and (other.is_dirty or self._lag(other) >= passed)
         ]
+        if result is None and self._held:
+            result = self._held_result
         positions = [other.lane.idle_position() for other in others]
         if position is not None:
             positions.append(position)
@@ -763,6 +810,8 @@ class ShardPoller:
         for each, stored in zip(slots, positions, strict=True):
             each.settled = stored.number
             each.is_dirty = False
+        self._held = 0
+        self._staged_ms = self._engine.now_ms()
         landed: asyncio.Future[EventcoreError | None]
         landed = asyncio.get_running_loop().create_future()
         self._flying += 1

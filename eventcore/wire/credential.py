@@ -1,8 +1,8 @@
 """Who calls: access key, account and region, read from what a request is signed with.
 
 Signatures are not checked here. The account is the access key where that is twelve digits, so that
-one daemon serves several accounts; any other access key means the default account. The region is
-that of the credential's scope.
+one daemon serves several accounts, and those digits of a temporary key that was given out here; any
+other access key means the default account. The region is that of the credential's scope.
 
     Authorization: AWS4-HMAC-SHA256 Credential=<access key>/<date>/<region>/<service>/aws4_request,
     SignedHeaders=...
@@ -19,11 +19,11 @@ from typing import Final, final
 
 from eventcore.arn import DEFAULT_ACCOUNT, DEFAULT_REGION
 
-__all__ = ["ANONYMOUS", "Caller", "Callers"]
+__all__ = ["ANONYMOUS", "Caller", "Callers", "account_of", "temporary_key"]
 
 CACHED_MAX: Final = 1_024
 CACHED_BYTES_MAX: Final = 1_024
-_ACCOUNT: Final = re.compile(r"[0-9]{12}")
+_ACCOUNT: Final = re.compile(r"[0-9]{12}|ASIA([0-9]{12})[A-Z2-7]{16}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,32}")
 
 
@@ -85,6 +85,22 @@ class Callers:
         return caller
 
 
+def account_of(access_key: str) -> str:
+    """The account that an access key means."""
+    found = _ACCOUNT.fullmatch(access_key)
+    if found is None:
+        return DEFAULT_ACCOUNT
+    return found[1] or access_key
+
+
+def temporary_key(account: str, suffix: str) -> str:
+    """The access key of temporary credentials of an account; `suffix` is 16 characters of base32.
+
+    Longer than AWS's own, which have twenty characters, so that those are never taken for ours.
+    """
+    return f"ASIA{account}{suffix}"
+
+
 def _parse(credential: bytes) -> Caller:
     # An access key may itself hold slashes; the scope's four parts are counted from the end.
     parts = credential.decode("latin-1").rsplit("/", 4)
@@ -92,7 +108,7 @@ def _parse(credential: bytes) -> Caller:
     region, service = (parts[2], parts[3]) if len(parts) == 5 else ("", "")
     return Caller(
         access_key,
-        access_key if _ACCOUNT.fullmatch(access_key) else DEFAULT_ACCOUNT,
+        account_of(access_key),
         region if _REGION.fullmatch(region) else DEFAULT_REGION,
         service,
     )

@@ -7,7 +7,8 @@ batch, a malformed body). The protocols (`aws_json`, `aws_query`) write it down.
 
 from __future__ import annotations
 
-from typing import Final, final
+from collections.abc import Mapping
+from typing import Any, Final, final
 
 __all__ = [
     "CORAL",
@@ -28,7 +29,7 @@ class Fault(Exception):
     `code` is the error shape's name, with its namespace before a "#" where that is not the
     service's own. `query_code` is the older code of services that once spoke the Query protocol
     (sent as `x-amzn-query-error`); empty where it equals the bare code. `is_sender` says whose
-    fault it was.
+    fault it was. `details` are the error shape's other members, where the protocol tells them.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Fault(Exception):
         status: int = 400,
         query_code: str = "",
         is_sender: bool = True,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -47,6 +49,7 @@ class Fault(Exception):
         self.bare_code = code.rpartition("#")[2]
         self.query_code = query_code or self.bare_code
         self.is_sender = is_sender
+        self.details: Final = details or {}
 
 
 def internal_failure() -> Fault:

@@ -266,7 +266,8 @@ async def test_a_rule_invokes_a_function():
             arn = broker.functions.arn("shipped")
             await broker.put_rule("r", {"source": ["shop"]}, [arn])
             await broker.put_events([eventcore.Event("shop", "shipped", {"id": 7})])
-            await until(lambda: seen == [{"id": 7}])
+            await until(lambda: seen)
+    assert seen == [{"id": 7}]
 
 
 async def test_dependencies_are_injected_and_ended():

@@ -190,7 +190,8 @@ def client(wire: Wire) -> Callable[..., Any]:
         headers = {k.lower().encode(): _bytes(v) for k, v in request.headers.items()}
         headers.setdefault(b"host", HOST.encode())
         body = _bytes(request.body or b"")
-        answer = wire.raw(body, headers)
+        target = request.url.removeprefix(f"http://{HOST}").encode()
+        answer = wire.raw(body, headers, target, request.method.encode())
         assert answer.is_there, "a blocking client cannot wait for a long poll here"
         return AWSResponse(request.url, answer.status, answer.headers, _Raw(answer.body))
 

@@ -14,6 +14,7 @@ SCALARS = {
     "string": str,
     "integer": int,
     "boolean": bool,
+    "double": float,
     "blob": bytes,
     "timestamp": float,  # AWS JSON has epoch seconds
 }

@@ -196,8 +196,9 @@ def test_get_caller_identity_names_the_account(sts, client):
     ("body", "status", "code"),
     [
         (b"Action=GetCallerIdentity&Version=1999-01-01", 400, "InvalidAction"),
-        (b"Action=AssumeRole&Version=2011-06-15", 501, "UnsupportedOperation"),
-        (b"Action=AssumeRole", 501, "UnsupportedOperation"),
+        (b"Action=AssumeRoot&Version=2011-06-15", 501, "UnsupportedOperation"),
+        (b"Action=AssumeRoot", 501, "UnsupportedOperation"),
+        (b"Action=CreateUser&Version=2010-05-08", 501, "UnsupportedOperation"),
         (b"Action=SendMessage&Version=2011-06-15", 400, "InvalidAction"),
         (b"Action=SendMessage&Version=1999-01-01", 400, "NoSuchVersion"),
         (b"Action=GetCallerIdentity&Version=2012-11-05", 400, "InvalidAction"),
@@ -227,6 +228,7 @@ def test_a_query_request_may_be_a_get(wire):
 NAMESPACES = {
     "sqs": b'Response xmlns="http://queue.amazonaws.com/doc/2012-11-05/">',
     "sts": b'Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">',
+    "iam": b'Response xmlns="https://iam.amazonaws.com/doc/2010-05-08/">',
     "": b'Response xmlns="http://webservices.amazon.com/AWSFault/2005-15-09">',
 }
 
@@ -242,11 +244,14 @@ NAMESPACES = {
         (b"%", "sqs", "sqs"),
         (b"", "sts", "sts"),
         (b"Action=ListQueues", "", "sqs"),  # by the action
-        (b"Action=AssumeRole", "iam", "sts"),
+        (b"Action=AssumeRole", "ec2", "sts"),
+        (b"Action=GetRole&Version=2010-05-08", "sts", "iam"),
+        (b"Action=AssumeRole", "iam", "iam"),
+        (b"Action=GetRole", "", "iam"),
         (b"Action=GetCallerIdentity&Version=1", "", "sts"),
         (b"Action=Colour", "", ""),
         (b"%", "", ""),
-        (b"Version=1", "iam", ""),
+        (b"Version=1", "ec2", ""),
     ],
 )
 def test_a_query_request_is_answered_as_the_service_that_it_means(wire, body, scope, service):

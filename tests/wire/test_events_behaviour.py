@@ -312,7 +312,7 @@ def test_a_target_is_refused_in_awss_words(events, target, message):
 @pytest.mark.parametrize(
     "target",
     [
-        {"Arn": "arn:aws:lambda:us-east-1:000000000000:function:f"},
+        {"Arn": "arn:aws:sns:us-east-1:000000000000:t"},
         {"Arn": QUEUE_ARN + "q", "HttpParameters": {"HeaderParameters": {"a": "b"}}},
         {"Arn": "gopher://example.com/"},
     ],

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from eventcore.wire.aws_query import Form
-from eventcore.wire.credential import ANONYMOUS, CACHED_BYTES_MAX, CACHED_MAX, Callers
+from eventcore.wire.credential import (
+    ANONYMOUS,
+    CACHED_BYTES_MAX,
+    CACHED_MAX,
+    Callers,
+    account_of,
+    temporary_key,
+)
 
 SCOPE = "111122223333/20150901/eu-west-1/sqs/aws4_request"
 
@@ -52,3 +59,20 @@ def test_credentials_are_remembered_up_to_a_number_and_a_size():
     for number in range(CACHED_MAX + 1):
         callers.read_parameters({"AWSAccessKeyId": str(number)})
         assert len(callers._known) <= CACHED_MAX
+
+
+@pytest.mark.parametrize(
+    ("access_key", "account"),
+    [
+        (temporary_key("111122223333", "ABCDEFGHIJ234567"), "111122223333"),
+        ("111122223333", "111122223333"),
+        ("ASIA111122223333", "000000000000"),
+        ("ASIAY34FZKBOKMUTVV7A", "000000000000"),  # as AWS gives them out
+        ("AKIA111122223333ABCDEFGHIJ234567", "000000000000"),
+        ("ASIA111122223333ABCDEFGHIJ234561", "000000000000"),
+        ("ASIA111122223333ABCDEFGHIJ234567\n", "000000000000"),
+        ("", "000000000000"),
+    ],
+)
+def test_a_temporary_key_of_ours_leads_to_its_account(access_key: str, account: str):
+    assert account_of(access_key) == account
