@@ -122,16 +122,18 @@ def invoke_with_response_stream(
 
 
 def _payload(body: bytes) -> Payload:
-    """The payload of an invocation. Raises the fault for what is no JSON."""
-    payload = Payload(body or _NO_EVENT)
+    """The payload of an invocation. Raises the fault for what is no JSON.
+
+    What was decoded is not kept: most functions are other processes, and take the bytes.
+    """
     try:
-        payload.value  # noqa: B018  (whether it can be read; it is kept for who asks for it next)
+        decode_json(body or _NO_EVENT)
     except (ValueError, RecursionError) as error:
         raise Fault(
             "InvalidRequestContentException",
             f"Could not parse request body into json: Could not parse payload into json: {error}",
         ) from error
-    return payload
+    return Payload(body or _NO_EVENT)
 
 
 def _client_context(encoded: str | None) -> str:

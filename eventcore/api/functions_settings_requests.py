@@ -229,10 +229,10 @@ _RULES: Final[dict[str, Rule]] = {
 
 
 def _members(
-    of: type[msgspec.Struct], name: Text | None, required: str = "", **own: Rule
+    of: type[msgspec.Struct], name: Text | None, required: str, own: dict[str, Rule]
 ) -> Members:
     """The constraints of a request: `name` is that of its FunctionName, which is always required,
-    `required` are the others that are.
+    `required` are the others that are, `own` are rules that are not those of other requests.
     """
     rules = {**_RULES, **own}
     members = []
@@ -244,45 +244,35 @@ def _members(
     return Members(tuple(members))
 
 
-CONSTRAINTS: Final[dict[type[msgspec.Struct], Members]] = {
-    of: _members(of, name)
-    for of, name in (
-        (InvokeRequest, _NAMESPACED),
-        (PutFunctionEventInvokeConfigRequest, _NAMESPACED),
-        (UpdateFunctionEventInvokeConfigRequest, _NAMESPACED),
-        (GetFunctionEventInvokeConfigRequest, _NAMESPACED),
-        (DeleteFunctionEventInvokeConfigRequest, _NAMESPACED),
-        (ListFunctionEventInvokeConfigsRequest, _NAMESPACED),
-        (GetFunctionConcurrencyRequest, _NAME),
-        (DeleteFunctionConcurrencyRequest, _NAME),
-        (ListProvisionedConcurrencyConfigsRequest, _NAME),
-        (GetFunctionRecursionConfigRequest, _UNQUALIFIED),
-        (GetAccountSettingsRequest, None),
-    )
-} | {
-    InvokeAsyncRequest: _members(InvokeAsyncRequest, _NAMESPACED, "invoke_args"),
-    InvokeWithResponseStreamRequest: _members(
-        InvokeWithResponseStreamRequest, _NAMESPACED, invocation_type=_TYPE_ANSWERED
-    ),
-    PutFunctionConcurrencyRequest: _members(
-        PutFunctionConcurrencyRequest, _NAME, "reserved_concurrent_executions"
-    ),
-    PutFunctionRecursionConfigRequest: _members(
-        PutFunctionRecursionConfigRequest, _UNQUALIFIED, "recursive_loop"
-    ),
-    PutProvisionedConcurrencyConfigRequest: _members(
+_NARROW: Final[dict[str, Rule]] = {"qualifier": _NARROW_QUALIFIER}
+_REQUESTS: Final[tuple[tuple[type[msgspec.Struct], Text | None, str, dict[str, Rule]], ...]] = (
+    (InvokeRequest, _NAMESPACED, "", {}),
+    (InvokeAsyncRequest, _NAMESPACED, "invoke_args", {}),
+    (InvokeWithResponseStreamRequest, _NAMESPACED, "", {"invocation_type": _TYPE_ANSWERED}),
+    (PutFunctionEventInvokeConfigRequest, _NAMESPACED, "", {}),
+    (UpdateFunctionEventInvokeConfigRequest, _NAMESPACED, "", {}),
+    (GetFunctionEventInvokeConfigRequest, _NAMESPACED, "", {}),
+    (DeleteFunctionEventInvokeConfigRequest, _NAMESPACED, "", {}),
+    (ListFunctionEventInvokeConfigsRequest, _NAMESPACED, "", {}),
+    (PutFunctionConcurrencyRequest, _NAME, "reserved_concurrent_executions", {}),
+    (GetFunctionConcurrencyRequest, _NAME, "", {}),
+    (DeleteFunctionConcurrencyRequest, _NAME, "", {}),
+    (
         PutProvisionedConcurrencyConfigRequest,
         _NAME,
         "qualifier provisioned_concurrent_executions",
-        qualifier=_NARROW_QUALIFIER,
+        _NARROW,
     ),
-    **{
-        of: _members(of, _NAME, "qualifier", qualifier=_NARROW_QUALIFIER)
-        for of in (
-            GetProvisionedConcurrencyConfigRequest,
-            DeleteProvisionedConcurrencyConfigRequest,
-        )
-    },
+    (GetProvisionedConcurrencyConfigRequest, _NAME, "qualifier", _NARROW),
+    (DeleteProvisionedConcurrencyConfigRequest, _NAME, "qualifier", _NARROW),
+    (ListProvisionedConcurrencyConfigsRequest, _NAME, "", {}),
+    (GetFunctionRecursionConfigRequest, _UNQUALIFIED, "", {}),
+    (PutFunctionRecursionConfigRequest, _UNQUALIFIED, "recursive_loop", {}),
+    (GetAccountSettingsRequest, None, "", {}),
+)
+
+CONSTRAINTS: Final = {
+    of: _members(of, name, required, own) for of, name, required, own in _REQUESTS
 }
 """What is allowed of each request."""
 

@@ -3,7 +3,7 @@ model of 2015-03-31.
 
 Every member is optional here; `mappings_constraints` says what is missing, in Lambda's words. What
 belongs to Kafka, MQ and DocumentDB is read as it comes: it is refused as a whole.
-`tests/wire/test_models_lambda_mappings.py` compares these structs with the model.
+`tests/wire/test_models_lambda_settings.py` compares these structs with the model.
 """
 
 from __future__ import annotations

@@ -202,6 +202,7 @@ class Environment:
         began = time.monotonic()
         try:
             await self._api.listen()
+            self._check_open()
             variables = variables_of(
                 *self.version,
                 self.config,
@@ -217,6 +218,7 @@ class Environment:
                 self._deadline = self._loop.call_later(limit_s, self._init_too_slow, limit_s)
                 self._watch = self._loop.call_later(WATCH_S, self._look_at_memory)
                 await self._ready
+                self._check_open()
         except OSError as error:
             self.end()
             raise FailedInvocation(f"A function's process could not be started: {error}") from error
@@ -227,6 +229,11 @@ class Environment:
         self.idle_since = time.monotonic()
         if self._failure is not None:
             self._report_failed_init(self._failure)
+
+    def _check_open(self) -> None:
+        """Raises FailedInvocation where it was ended from outside while it started."""
+        if self._state >= ENDING and self._failure is None:
+            raise FailedInvocation("The execution environment was ended while it started.")
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Runs one invocation. It must be idle, or its initialisation has failed. When cancelled,

@@ -36,6 +36,7 @@ from eventcore.environments.guardian import Guardian
 from eventcore.environments.log_lines import LogSink
 from eventcore.environments.provisioning import Provisioning
 from eventcore.environments.runtimes import Interpreters, supported_runtime
+from eventcore.errors import EventcoreError
 from eventcore.functions.function_spec import FunctionCode, FunctionConfig
 from eventcore.functions.invocation import (
     UNHANDLED,
@@ -194,7 +195,7 @@ class Environments:
         if self._living:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._drained], timeout=CLOSE_S)
-        self._guardian.close()
+        await asyncio.to_thread(self._guardian.close)
         if self._codes is not None:
             await self._codes.close()
         if self._temporary is not None:
@@ -211,9 +212,9 @@ class Environments:
         """An idle environment that was taken for the caller, or None: room for a new one, which is
         the caller's until he starts it.
         """
-        if self._is_closed:
-            raise FailedInvocation("The execution environments are closed.")
         while True:
+            if self._is_closed:
+                raise FailedInvocation("The execution environments are closed.")
             environment = self._take_idle(version, config)
             if environment is not None:
                 return environment
@@ -391,7 +392,10 @@ class Environments:
                 raise FailedInvocation(reason)
             task_root = await self._task_root(version[0], config.code)
             command = await self._interpreters.command(config, task_root)
+            if self._is_closed:
+                raise FailedInvocation("The execution environments were closed.")
             assert self._codes is not None
+            scratch = self._codes.scratch()
             environment = Environment(
                 version,
                 config,
@@ -408,13 +412,10 @@ class Environments:
         await environment.start(
             command,
             task_root,
-            self._codes.scratch(),
+            scratch,
             endpoint_url=self._endpoint_url(),
             initialization=initialization,
         )
-        if self._is_closed:
-            environment.end()
-            raise FailedInvocation("The execution environments were closed.")
         return environment
 
     async def _task_root(self, function_arn: str, code: FunctionCode) -> Path:
@@ -428,7 +429,14 @@ class Environments:
                 root = Path(self._temporary.name)
                 self._guardian.remove_afterwards(root)
             codes = self._codes = CodeStore(root, self._task_roots)
-        return await codes.unpacked(code, lambda: self._read_code(function_arn, code))
+
+        def read() -> bytes | None:
+            try:
+                return self._read_code(function_arn, code)
+            except EventcoreError as error:
+                raise FailedInvocation(f"The function's code cannot be read: {error}") from error
+
+        return await codes.unpacked(code, read)
 
     def _task_roots(self) -> set[Path]:
         return {environment.task_root for environment in self._living}

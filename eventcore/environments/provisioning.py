@@ -106,20 +106,23 @@ class Provisioning:
             task.cancel()
 
     async def _fill(self, version: Version) -> None:
-        pause_s = PAUSE_S_FIRST
-        while (target := self._targets.get(version)) is not None:
-            if self._count(version) >= target.count:
+        try:
+            pause_s = PAUSE_S_FIRST
+            while (target := self._targets.get(version)) is not None:
+                if self._count(version) >= target.count:
+                    return
+                try:
+                    is_started = await self._start(version, target.config)
+                except (FailedInvocation, InvalidCode):
+                    is_started = False
+                if is_started:
+                    pause_s = PAUSE_S_FIRST
+                    continue
                 target.settled.set()
-                break
-            try:
-                is_started = await self._start(version, target.config)
-            except (FailedInvocation, InvalidCode):
-                is_started = False
-            if is_started:
-                pause_s = PAUSE_S_FIRST
-                continue
-            target.settled.set()
-            await target.pause(pause_s)
-            pause_s = PAUSE_S_FIRST if target.over.is_set() else min(2 * pause_s, PAUSE_S_MAX)
-        # At once, and not in a callback: who was waiting may ask for more before that is called.
-        del self._tasks[version]
+                await target.pause(pause_s)
+                pause_s = PAUSE_S_FIRST if target.over.is_set() else min(2 * pause_s, PAUSE_S_MAX)
+        finally:
+            # Not in a callback of the task: who is told now may ask for more before that.
+            del self._tasks[version]
+            if (target := self._targets.get(version)) is not None:
+                target.settled.set()

@@ -5,8 +5,9 @@ Rules of this file:
 - Its leader is a session leader, so that signals go to the group with all its children, and those
   of our terminal do not. What leaves the group is found by its parents when the group is killed
   (Linux); a process that leaves the group and outlives its parent is not.
-- Its end is noticed by a pidfd (Linux), else by a thread that waits. It is killed as a group, told
-  to the guardian, and only then reaped, so that no number is used that has become another's.
+- Its end is noticed by a pidfd (Linux). It is killed as a group, told to the guardian, and then
+  reaped, so that no number is used that has become another's. Elsewhere a thread waits, which
+  reaps the leader a moment earlier.
 - Memory is what is resident, of the leader and of its descendants (Linux; elsewhere it is not
   known). Resident memory is looked at, and not limited by the system: RLIMIT_AS and RLIMIT_DATA
   count what is reserved, which for Node.js, threads and mapped files is many times what is used;

@@ -19,7 +19,7 @@ What is executed, and when, is the runtime's: the machine only keeps what waits
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 import msgspec
 
@@ -101,6 +101,7 @@ from eventcore.outcome import (
 
 __all__ = ["Function"]
 
+T = TypeVar("T")
 POLICY_BYTES_MAX: Final = 20_480
 """Of the statements of one policy."""
 _FUNCTION_KEY: Final = row_key(FUNCTION, 0)
@@ -263,10 +264,10 @@ class Function:
             config = msgspec.structs.replace(config, code=code)
         else:
             assert not config.code.blob, "a blob is numbered here"
-        self._do(put_row(_FUNCTION_KEY, record, is_new=True), mutations)
         version = VersionRecord(LATEST, config, now_ms, self._new_revision())
-        self._put_version(_LATEST_NUMBER, version, mutations)
-        return Outcome(version, tuple(mutations))
+        mutations.append(put_row(_FUNCTION_KEY, record, is_new=True))
+        mutations.append(self._version_row(_LATEST_NUMBER, version))
+        return self._done(version, mutations)
 
     def update_config(
         self, config: FunctionConfig, now_ms: int, *, revision_id: str | None = None
@@ -277,9 +278,8 @@ class Function:
         self._check_revision(revision_id)
         check_config(config)
         config = msgspec.structs.replace(config, code=self.latest.config.code)
-        mutations: list[Mutation] = []
-        version = self._change_latest(config, now_ms, mutations)
-        return Outcome(version, tuple(mutations))
+        version = VersionRecord(LATEST, config, now_ms, self._new_revision())
+        return self._done(version, [self._version_row(_LATEST_NUMBER, version)])
 
     def update_code(
         self,
@@ -308,7 +308,9 @@ class Function:
         config = msgspec.structs.replace(
             old, code=code, architecture=architecture or old.architecture
         )
-        version = self._change_latest(config, now_ms, mutations)
+        version = VersionRecord(LATEST, config, now_ms, self._new_revision())
+        mutations.append(self._version_row(_LATEST_NUMBER, version))
+        self._done(version, mutations)
         return Outcome(version, tuple(mutations), trims=self._trims(old.code))
 
     def _stored(self, zip_bytes: bytes, mutations: list[Mutation]) -> FunctionCode:
@@ -319,20 +321,14 @@ class Function:
         record = self.record
         code = FunctionCode(record.next_blob, sha256, len(zip_bytes))
         mutations += blob_rows(code.blob, zip_bytes)
-        self._put_record(msgspec.structs.replace(record, next_blob=code.blob + 1), mutations)
+        record = msgspec.structs.replace(record, next_blob=code.blob + 1)
+        mutations.append(put_row(_FUNCTION_KEY, record))
         return code
 
     def _trims(self, code: FunctionCode) -> tuple[Trim, ...]:
         """The trim of a blob that was let go, unless a version still names it."""
         blobs = {version.config.code.blob for version in self._versions.values()}
         return () if not code.blob or code.blob in blobs else (blob_trim(code.blob),)
-
-    def _change_latest(
-        self, config: FunctionConfig, now_ms: int, mutations: list[Mutation]
-    ) -> VersionRecord:
-        version = VersionRecord(LATEST, config, now_ms, self._new_revision())
-        self._put_version(_LATEST_NUMBER, version, mutations)
-        return version
 
     def publish(
         self,
@@ -361,14 +357,19 @@ class Function:
         if last is not None and last.config == latest.config:
             return Outcome(last)
         number = record.next_version
-        mutations: list[Mutation] = []
-        self._put_record(msgspec.structs.replace(record, next_version=number + 1), mutations)
         version = VersionRecord(
             str(number), latest.config, now_ms, self._new_revision(), description
         )
-        self._put_version(number, version, mutations)
-        self._revise(LATEST, self._new_revision(), mutations)
-        return Outcome(version, tuple(mutations))
+        revised = msgspec.structs.replace(latest, revision_id=self._new_revision())
+        record = msgspec.structs.replace(record, next_version=number + 1)
+        return self._done(
+            version,
+            [
+                put_row(_FUNCTION_KEY, record),
+                self._version_row(number, version),
+                self._version_row(_LATEST_NUMBER, revised),
+            ],
+        )
 
     def delete_version(self, version: str) -> Outcome[None]:
         """Deletes a published version with its settings and its policy. Raises NotFound, Conflict
@@ -428,9 +429,7 @@ class Function:
         for named in (version, *weights):
             self.version(named)
         alias = AliasRecord(name, version, self._new_revision(), description, weights)
-        mutations: list[Mutation] = []
-        self._do(self._aliases.put(alias), mutations)
-        return Outcome(alias, tuple(mutations))
+        return self._done(alias, [self._aliases.put(alias)])
 
     def delete_alias(self, name: str) -> Outcome[None]:
         """Deletes an alias with its settings and its policy. Raises NotFound."""
@@ -488,9 +487,7 @@ class Function:
             self._check_one_provisioned(version)
             row = ProvisionedRow(qualifier, ProvisionedRecord(requested, now_ms))
             mutations = [self._provisioned.put(row)]
-        for mutation in mutations:
-            self.apply(mutation)
-        return Outcome(None, tuple(mutations))
+        return self._done(None, mutations)
 
     def _check_one_provisioned(self, resolved: Resolved) -> None:
         version = resolved.version.version
@@ -522,9 +519,7 @@ class Function:
             self.resolve(qualifier, 0.0)
             check_invoke_config(config, self.arn)
             mutations = [self._invoke_configs.put(InvokeConfigRow(qualifier, config))]
-        for mutation in mutations:
-            self.apply(mutation)
-        return Outcome(None, tuple(mutations))
+        return self._done(None, mutations)
 
     # Policies
 
@@ -608,7 +603,7 @@ class Function:
         if qualifier is None or is_version(qualifier):
             version = self.version(qualifier or LATEST)
             revised = msgspec.structs.replace(version, revision_id=revision)
-            self._put_version(_number_of(version.version), revised, mutations)
+            self._do(self._version_row(_number_of(version.version), revised), mutations)
         else:
             alias = msgspec.structs.replace(self.alias(qualifier), revision_id=revision)
             self._do(self._aliases.put(alias), mutations)
@@ -718,17 +713,17 @@ class Function:
         else:
             self._versions[number] = mutation.record or decode_version(mutation.value)
 
-    def _put_version(self, number: int, version: VersionRecord, mutations: list[Mutation]) -> None:
-        is_new = number not in self._versions
-        self._do(put_row(row_key(VERSION, number), version, is_new=is_new), mutations)
-
-    def _put_record(self, record: FunctionRecord, mutations: list[Mutation]) -> None:
-        self._do(put_row(_FUNCTION_KEY, record), mutations)
+    def _version_row(self, number: int, version: VersionRecord) -> Mutation:
+        return put_row(row_key(VERSION, number), version, is_new=number not in self._versions)
 
     def _change_record(self, record: FunctionRecord) -> Outcome[None]:
-        mutations: list[Mutation] = []
-        self._put_record(record, mutations)
-        return Outcome(None, tuple(mutations))
+        return self._done(None, [put_row(_FUNCTION_KEY, record)])
+
+    def _done(self, value: T, mutations: list[Mutation]) -> Outcome[T]:
+        """Applies what was made as a whole: text that no row can hold has raised before."""
+        for mutation in mutations:
+            self.apply(mutation)
+        return Outcome(value, tuple(mutations))
 
     def _do(self, mutation: Mutation, mutations: list[Mutation]) -> None:
         self.apply(mutation)

@@ -174,6 +174,10 @@ class _Lane:
     # One event
 
     async def _serve(self, attempt: AsyncAttempt, event: AsyncEvent) -> None:
+        condition = attempt.condition
+        if condition is not None:  # it ends, and the machine did not have its payload at hand
+            await self._report(lambda f, now_ms: f.discard(attempt, event, condition, now_ms))
+            return
         try:
             result = await self._functions.invoke(
                 self.arn,

@@ -32,6 +32,7 @@ from eventcore.functions.function_spec import (
     KIND_HTTP,
     KIND_LOCAL,
     KIND_PROCESS,
+    LATEST,
     FunctionCode,
     FunctionConfig,
     VersionRecord,
@@ -97,9 +98,13 @@ class Functions:
         self._endpoints = EndpointFunctions(connectors)
         self._async = AsyncInvoker(engine, self)
         self._counts: dict[str, FunctionCounts] = {}
-        self._running: set[asyncio.Task[InvocationResult]] = set()
+        self._configs: dict[str, FunctionConfig] = {}
+        """Of functions with environments: what those of $LATEST were begun with."""
+        self._is_idle = asyncio.Event()
+        self._provisioned: dict[str, dict[str, FunctionConfig]] = {}
+        """Versions by function for which environments are kept."""
         self._provisioning: set[asyncio.Task[None]] = set()
-        self._is_closing = False
+        self._is_ending = self._is_closing = False
 
     # In a request: looking
 
@@ -222,7 +227,10 @@ class Functions:
     def delete(self, function: Function) -> None:
         """Deletes a function with its versions, and what waits to be invoked."""
         self._engine.drop_resource(function.arn)
-        self._changed(function)
+        self._reserved.pop(_account_of(function.arn), None)
+        self._configs.pop(function.arn, None)
+        if self._environments is not None:
+            self._environments.retire(function.arn)
         self._counts.pop(function.arn, None)
         self.logs.forget(function.arn)
 
@@ -233,11 +241,17 @@ class Functions:
         return value
 
     def _changed(self, function: Function) -> None:
-        self._reserved.pop(_account_of(function.arn), None)
-        if self._environments is not None:
-            self._environments.retire(function.arn)
-        if self._environments is not None or function.all_provisioned():
-            self._provision_soon(function.arn)
+        """What follows from a change, whatever it was. Only another configuration or other code
+        costs the environments that run.
+        """
+        arn, config = function.arn, function.latest.config
+        self._reserved.pop(_account_of(arn), None)
+        known = self._configs.get(arn)
+        if self._environments is not None and known is not None and known != config:
+            self._environments.retire(arn, LATEST)
+            del self._configs[arn]
+        if arn in self._provisioned or function.all_provisioned():
+            self._provision_soon(arn)
 
     def invoke_later(self, function: Function, event: AsyncEvent) -> str:
         """Puts an event into the function's queue; returns its request id. Raises
@@ -321,12 +335,16 @@ class Functions:
             return await self._invoke(arn, version, invocation)
         finally:
             self._concurrency.leave(arn, is_unreserved)
+            if self._is_ending and not self._concurrency.total:
+                self._is_idle.set()
 
     async def _invoke(
         self, arn: str, version: VersionRecord, invocation: Invocation
     ) -> InvocationResult:
         counts = self.counts(arn)
         counts.invocations += 1
+        if version.config.kind == KIND_PROCESS and version.version == LATEST:
+            self._configs[arn] = version.config
         result = await self._invoker(arn, version.config.kind).invoke(invocation)
         if result.error is not None:
             counts.errors += 1
@@ -338,9 +356,7 @@ class Functions:
             if invoker is None:
                 raise FailedInvocation(f"no callable is registered for {arn}")
             return invoker
-        if kind == KIND_HTTP:
-            return self._endpoints
-        return self._pool()
+        return self._endpoints if kind == KIND_HTTP else self._pool()
 
     def _pool(self) -> Environments:
         if self._is_closing:
@@ -412,7 +428,14 @@ class Functions:
 
     async def close(self, drain_ms: int) -> None:
         """Ends: hands out no more events, lets what runs end within `drain_ms`, stops the rest."""
-        await self._async.drain(drain_ms)
+        self._is_ending = True
+        if not self._concurrency.total:
+            self._is_idle.set()
+        await asyncio.gather(
+            self._async.drain(drain_ms),
+            asyncio.wait([asyncio.ensure_future(self._is_idle.wait())], timeout=drain_ms / 1000),
+        )
+        self._is_idle.set()
         self._is_closing = True
         for task in self._provisioning:
             task.cancel()
@@ -432,21 +455,24 @@ class Functions:
 
     async def _provision(self, arn: str) -> None:
         """Has as many environments as are asked for, version by version, and no others."""
+        wanted: dict[str, tuple[int, FunctionConfig]] = {}
         function = self._engine.find(arn)
-        if not isinstance(function, Function):
-            return
-        wanted: dict[str, int] = {}
-        configs: dict[str, FunctionConfig] = {}
-        for qualifier, record in function.all_provisioned().items():
-            version = function.resolve(qualifier, 0.0).version
-            wanted[version.version] = wanted.get(version.version, 0) + record.requested
-            configs[version.version] = version.config
-        for name, config in configs.items():
-            if config.kind == KIND_PROCESS:
-                try:
-                    await self._pool().provision(arn, name, config, wanted[name])
-                except FailedInvocation as error:
-                    log.warning("not_provisioned", function=arn, version=name, error=str(error))
+        if isinstance(function, Function):
+            for qualifier, record in function.all_provisioned().items():
+                version = function.resolve(qualifier, 0.0).version
+                if version.config.kind == KIND_PROCESS:
+                    before, _ = wanted.get(version.version, (0, None))
+                    wanted[version.version] = before + record.requested, version.config
+        for name, config in self._provisioned.pop(arn, {}).items():
+            wanted.setdefault(name, (0, config))
+        kept = {name: config for name, (count, config) in wanted.items() if count}
+        if kept:
+            self._provisioned[arn] = kept
+        for name, (count, config) in wanted.items():
+            try:
+                await self._pool().provision(arn, name, config, count)
+            except FailedInvocation as error:
+                log.warning("not_provisioned", function=arn, version=name, error=str(error))
 
 
 def _account_of(arn: str) -> tuple[str, str]:

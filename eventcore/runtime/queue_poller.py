@@ -202,12 +202,15 @@ class QueuePollerEngine(Protocol):
 class _Request:
     """One request of a poller, until all that it did is durable."""
 
-    __slots__ = ("_poller", "settled", "started")
+    __slots__ = ("_poller", "deleted", "dropped", "failed", "settled", "started")
 
     def __init__(self, poller: QueuePoller) -> None:
         self._poller = poller
         self.settled: list[Settlement] = []
         self.started: list[QueueBatch] = []
+        self.deleted = 0
+        self.dropped = 0
+        self.failed = 0
 
     def commit(self, payload: Any) -> None:
         self._poller._committed(self)
@@ -412,6 +415,9 @@ class QueuePoller:
         """All that a request did is durable."""
         self._requests -= 1
         self._store_pause_ms = STORE_PAUSE_MS_FIRST
+        self._counts.deleted += request.deleted
+        self._counts.dropped += request.dropped
+        self._counts.failed += request.failed
         setting = self._setting
         for batch in request.started:
             assert setting is not None
@@ -565,32 +571,32 @@ class QueuePoller:
             settlement = self._ended.popleft()
             request.settled.append(settlement)
             for handle in settlement.deleted:
-                self._delete(queue, handle)
+                self._delete(request, queue, handle)
             for handle in settlement.rejected:
-                self._reject(queue, handle)
+                self._reject(request, queue, handle)
             self._show(queue, settlement.released)
             done += max(1, len(settlement.batch.items))
-            self._counts.failed += settlement.failed
+            request.failed += settlement.failed
             result = settlement.result or result
         if self._ended:
             self._soon()
         if mapping is not None and result is not None and result != mapping.record.result:
             self._engine.run(mapping, mapping.note_result(result))
 
-    def _delete(self, queue: QueueMachine, handle: str) -> None:
+    def _delete(self, request: _Request, queue: QueueMachine, handle: str) -> None:
         try:
             self._engine.delete(queue, handle)
         except (InvalidParameter, InvalidReceiptHandle):
             return  # visible again, in a FIFO queue; of an earlier queue of this name
-        self._counts.deleted += 1
+        request.deleted += 1
 
-    def _reject(self, queue: QueueMachine, handle: str) -> None:
+    def _reject(self, request: _Request, queue: QueueMachine, handle: str) -> None:
         try:
             is_kept = self._engine.reject(queue, handle)
         except (InvalidParameter, InvalidReceiptHandle):
             return
         if not is_kept:
-            self._counts.dropped += 1
+            request.dropped += 1
             missed = self._limiter.admit(self._mapping_arn)
             if missed is not None:
                 log.warning(MESSAGE_DROPPED, mapping=self._mapping_arn, not_told=missed)

@@ -66,14 +66,14 @@ def notes(tmp_path: Path) -> Notes:
 def name(lambdas: Any, queue_name: str, notes: Notes) -> Iterator[str]:
     """A name that no other test uses, of a function."""
     short = queue_name[-60:]
-    create_function(lambdas, short, CODE, Timeout=1, Environment=notes.environment)
+    create_function(lambdas, short, CODE, Timeout=3, Environment=notes.environment)
     yield short
     lambdas.delete_function(FunctionName=short)
 
 
 @pytest.fixture
 def queue(sqs: Any, name: str) -> str:
-    url: str = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1"})["QueueUrl"]
+    url: str = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "3"})["QueueUrl"]
     return url
 
 
@@ -293,7 +293,7 @@ def test_mappings_and_their_positions_outlive_the_daemon(own_daemon: Daemon, not
     lambdas, sqs, kinesis = (
         client_for(own_daemon.url, service) for service in ("lambda", "sqs", "kinesis")
     )
-    create_function(lambdas, "work", CODE, Timeout=1, Environment=notes.environment)
+    create_function(lambdas, "work", CODE, Timeout=3, Environment=notes.environment)
     queue = sqs.create_queue(QueueName="orders")["QueueUrl"]
     kinesis.create_stream(StreamName="clicks", ShardCount=1)
     uuids = [

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 import uvloop
 
+from eventcore.errors import StoreUnavailable
 from eventcore.functions.function_spec import FunctionCode, FunctionConfig
 from eventcore.functions.invocation import FailedInvocation, InvocationResult
 from tests.acceptance.function_pool import ARN, FunctionPool, is_alive, state_of, until
@@ -286,7 +287,9 @@ async def test_provisioning_what_cannot_start_returns_and_leaves_room_for_others
     await functions.close()
 
 
-async def test_what_is_not_the_functions_fault_is_raised(functions: FunctionPool) -> None:
+async def test_what_is_not_the_functions_fault_is_raised(
+    functions: FunctionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = functions.python(PID)
     gone = msgspec.structs.replace(config, code=FunctionCode(9, "A" * 43 + "=", 1))
     with pytest.raises(FailedInvocation, match="not there"):
@@ -296,6 +299,16 @@ async def test_what_is_not_the_functions_fault_is_raised(functions: FunctionPool
         await functions.invoke(nowhere)
     with pytest.raises(FailedInvocation, match="java21 cannot be run here"):
         await functions.invoke(msgspec.structs.replace(config, runtime="java21"))
+
+    def fails(function_arn: str, code: FunctionCode) -> bytes | None:
+        raise StoreUnavailable("no disk")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(functions.pool, "_read_code", fails)
+        with pytest.raises(FailedInvocation, match="no disk"):
+            await functions.invoke(config)
+        await functions.pool.provision(ARN, "1", config, 1)
+        assert functions.pool.provisioned_ready(ARN, "1") == 0
     assert (await functions.invoke(config)).error is None
     assert functions.pool._promised == 0
 
@@ -345,6 +358,20 @@ async def test_closing_ends_what_runs_and_what_waits(tmp_path: Path) -> None:
         await functions.invoke(functions.python(PID))
     assert not is_alive(pid)
     await functions.close()
+
+
+async def test_closing_while_environments_start(tmp_path: Path) -> None:
+    functions = FunctionPool()
+    config = functions.python("import time\ntime.sleep(1000)")
+    tasks = [asyncio.create_task(functions.invoke(config)) for _ in range(4)]
+    provisioning = asyncio.create_task(functions.pool.provision(ARN, "1", config, 2))
+    await until(lambda: sum(e.pid is not None for e in functions.pool._living) >= 2)
+    await functions.close()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [FailedInvocation] * 4
+    await provisioning
+    assert functions.pool.processes == 0
+    assert functions.pool._promised == 0
 
 
 def test_it_runs_on_uvloop_and_without_pidfds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,12 +107,13 @@ class World(MappingRig):
     def is_wanted(self, body: str) -> bool:
         return not self.fields["filters"] or body.startswith("+")
 
-    def is_current(self, record: dict[str, Any]) -> bool:
-        """Whether a message is still invisible by the receive that its handle is of."""
+    def is_kept(self, record: dict[str, Any], duration_ms: int) -> bool:
+        """Whether a message stays invisible, by the receive that its handle is of, for so long."""
         browsed, _ = self.engine.browse(self.engine.queue(PREFIX + self.name), -1, 10_000)
         count = int(record["attributes"]["ApproximateReceiveCount"])
+        until_ms = self.clock.now_ms() + duration_ms
         return any(
-            each.body == record["body"] and each.state == "in flight" and each.receives == count
+            each.body == record["body"] and each.visible_ms > until_ms and each.receives == count
             for each in browsed
         )
 
@@ -184,7 +185,8 @@ class World(MappingRig):
         if self.fields["is_fifo"]:
             failed = behind(call.bodies, failed)
         done = [record for record in call.records if record["body"] not in failed]
-        in_time = {record["body"] for record in done if self.is_current(record)}
+        recovery_ms = 0 if self.fails_commit is None else 5_000
+        in_time = {r["body"] for r in done if self.is_kept(r, recovery_ms)}
         self.succeeded_once.update(record["body"] for record in done)
         if how == "fail":
             call.fail()
@@ -192,11 +194,8 @@ class World(MappingRig):
             call.succeed({"batchItemFailures": [{"itemIdentifier": None}]})
         else:
             call.report(*failed)
-        is_disturbed = self.fails_commit is not None
         await self.settle()
-        if is_disturbed:
-            await self.run_for(5_000)
-            in_time.difference_update(self.stored(self.name))  # it was visible again by then
+        await self.run_for(recovery_ms)
         self.succeeded_in_time |= in_time
 
     async def restart(self, drain_ms: int) -> None:

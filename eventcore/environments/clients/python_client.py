@@ -35,7 +35,7 @@ API = "/2018-06-01/runtime/"
 RECEIVE_BYTES = 262144
 _INDENT = "\u00a0"
 # Until 3.11, AWS's answers are ASCII.
-_IS_ASCII = os.environ.get("AWS_EXECUTION_ENV", "")[-4:] in ("3.8", "n3.9", "3.10", "3.11")
+_IS_ASCII = os.environ.get("AWS_EXECUTION_ENV", "")[-4:] in ("n3.8", "n3.9", "3.10", "3.11")
 
 
 class Fault(Exception):

@@ -335,3 +335,28 @@ def test_rows_written_before_a_field_was_added_are_read():
     rig.rows[key] = msgspec.msgpack.encode(raw)
     config = rig.restarted().function.latest.config
     assert (config.handler, config.timeout_ms) == ("resize.main", 3_000)
+
+
+def test_a_text_that_no_row_can_hold_changes_nothing(rig):
+    bad = "\ud800"
+    function = rig.function
+    rig.keep(function.publish(NOW_MS))
+    rig.keep(function.update_config(FunctionConfig(handler="new"), NOW_MS))
+    before = state_of(function)
+    for command in (
+        lambda: function.publish(NOW_MS, description=bad),
+        lambda: function.update_config(FunctionConfig(description=bad), NOW_MS),
+        lambda: function.update_code(b"new", "", NOW_MS, architecture=bad),
+        lambda: function.put_alias("a", "1", description=bad, is_new=True),
+        lambda: function.set_tags({"a": bad}),
+        lambda: function.add_statement(None, PolicyStatement("a", bad)),
+        lambda: Function(ARN, SeededIds(1)).create(FunctionConfig(handler=bad), b"zip", NOW_MS),
+    ):
+        with pytest.raises(UnicodeEncodeError):
+            command()
+        assert state_of(function) == before
+        function.check()
+    unmade = Function(ARN, SeededIds(1))
+    with pytest.raises(UnicodeEncodeError):
+        unmade.create(CONFIG, b"zip", NOW_MS, tags={"a": bad})
+    assert state_of(unmade) is None

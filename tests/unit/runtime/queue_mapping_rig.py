@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from eventcore.errors import NotFound
@@ -263,3 +264,24 @@ class MappingRig(EngineRig):
         """The mapping's LastProcessingResult."""
         assert self.mapping is not None
         return self.mapping.record.result
+
+
+Opened = Callable[..., Awaitable[MappingRig]]
+
+
+@asynccontextmanager
+async def open_rigs() -> AsyncIterator[Opened]:
+    """Gives what makes rigs with a poller that runs, and ends them."""
+    rigs: list[MappingRig] = []
+
+    async def open_rig(**settings: Any) -> MappingRig:
+        rig = MappingRig()
+        rigs.append(rig)
+        await rig.prepare(**settings)
+        await rig.begin()
+        return rig
+
+    yield open_rig
+    for rig in rigs:
+        await rig.poller.stop(0)
+        await rig.settle()

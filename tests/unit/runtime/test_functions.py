@@ -448,3 +448,43 @@ async def test_an_event_of_a_version_that_is_gone_fails_with_the_reason():
         await rig.clock.run_for(HOUR_MS)
         assert invoker.seen == []
         assert rig.statistics().waiting + rig.statistics().ready == 0
+
+
+async def test_a_spilled_event_that_is_too_old_is_told_with_its_payload(monkeypatch):
+    monkeypatch.setattr("eventcore.limits.ASYNC_MEMORY_BYTES_MAX", 10)
+    async with Rig() as rig:
+        target = await rig.queue("bad")
+        invoker = await rig.make("f", reserved=0, on_failure=target, age_ms_max=MINUTE_MS)
+        for number in range(3):
+            await rig.later(payload=f'{{"number":{number}}}')
+        await rig.clock.run_for(10 * MINUTE_MS, loop_turns=100)
+        bodies = [json.loads(body) for body in await rig.bodies("bad")]
+    assert invoker.seen == []
+    assert sorted(body["requestPayload"]["number"] for body in bodies) == [0, 1, 2]
+    assert {body["requestContext"]["condition"] for body in bodies} == {"EventAgeExceeded"}
+
+
+async def test_spilled_events_are_invoked_with_their_payloads(monkeypatch):
+    monkeypatch.setattr("eventcore.limits.ASYNC_MEMORY_BYTES_MAX", 10)
+    async with Rig() as rig:
+        invoker = await rig.make()
+        await rig.engine.functions.unregister([arn("f")], 1_000)
+        for number in range(5):
+            await rig.later(payload=f'{{"number":{number}}}')
+        rig.engine.functions.register(arn("f"), invoker)
+        await rig.clock.run_for(0, loop_turns=100)
+    assert [seen.payload.value["number"] for seen in invoker.seen] == [0, 1, 2, 3, 4]
+
+
+async def test_the_end_waits_for_what_runs_as_long_as_it_may():
+    async with Rig(drain_ms=5_000) as rig:
+        invoker = await rig.make()
+        invoker.gate = asyncio.Event()
+        task = asyncio.ensure_future(rig.invoke())
+        await until(lambda: invoker.running == 1)
+        closing = asyncio.ensure_future(rig.engine.functions.close(5_000))
+        await asyncio.sleep(0.01)
+        assert not closing.done()
+        invoker.gate.set()
+        await closing
+        assert (await task).error is None
