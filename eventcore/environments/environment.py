@@ -7,9 +7,10 @@
 
 Rules of this file:
 
-- In IDLE the process is frozen. The initialisation's time is not the handler's: the timeout begins
-  with the event. The caller has the result as soon as it was posted; until the process asks for the
-  next event it runs on under the same timeout, SETTLE_S at least.
+- In IDLE the process is frozen, but for the moment after its start. The initialisation's time is
+  not the handler's: the timeout begins with the event. The caller has the result as soon as it was
+  posted; until the process asks for the next event it runs on under the same timeout, SETTLE_S at
+  least.
 - An invocation ends once, with a result, whatever the process does: errors of the runtime client
   are answered as AWS does, and change nothing. FailedInvocation is raised by `start` only, where
   the system gave no process.
@@ -367,8 +368,6 @@ class Environment:
             if state == STARTING:
                 self._state = IDLE
                 self._stop_timers()
-                assert self._worker is not None
-                self._worker.freeze()
                 self._ready.set_result(None)
             elif state == SETTLING:
                 self._became_idle()

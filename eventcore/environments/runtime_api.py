@@ -25,6 +25,8 @@ from eventcore import limits
 __all__ = ["Answer", "Event", "NextCall", "RuntimeApi", "RuntimeOwner", "refusal"]
 
 CONNECTIONS_MAX: Final = 16
+BACKLOG: Final = 128
+"""More than are taken, so that those beyond are cut at once instead of left waiting."""
 HEADER_BYTES_MAX: Final = 2 * 1024 * 1024
 """A runtime client may send the cause of an error as a header, of up to 1 MB."""
 DISCARD_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -118,7 +120,7 @@ class RuntimeApi:
             listener.bind(("127.0.0.1", 0))
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(
-                lambda: _Connection(self), sock=listener, backlog=CONNECTIONS_MAX
+                lambda: _Connection(self), sock=listener, backlog=BACKLOG
             )
         except BaseException:
             listener.close()

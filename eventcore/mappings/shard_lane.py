@@ -221,7 +221,8 @@ class ShardLane:
         """Whether more records would be used now."""
         if self.is_incomplete:
             return True
-        if self._running is not None or self._is_closed or self.position.pending:
+        position = self.position
+        if self._running is not None or self._is_closed or position.pending or position.is_end:
             return False
         is_full = len(self._buffer) >= self._rules.batch_size or self._bytes > self._rules.bytes_max
         return not is_full and now_ms >= self._retry_ms

@@ -9,7 +9,11 @@ Rules of this file:
   as what: nothing or `Any`, or a plain `dict` for the event as it is, as on AWS; a msgspec Struct,
   dataclass, TypedDict or plain type, converted by msgspec; a Pydantic model, validated by Pydantic;
   `Batch[T]`, or `list[T]`, for the records of a mapping's event, their bodies read as T.
-- A parameter annotated `FunctionContext`, or named `context` and not annotated, gets the context.
+- A parameter that is annotated `FunctionContext` or `LambdaContext`, or is named `context`, gets
+  the context; so does a second one of any name without annotation, as on AWS.
+- A decorator whose wrapper names its parameters, as those of aws-lambda-powertools do, gets the
+  event as it is: what becomes of it then is the decorator's doing. One that passes on whatever it
+  is given (`*args`) is looked through.
 - `Depends(make)`, as default or in `Annotated`, gets what `make` gives: a function, a coroutine
   function, or a generator of either kind, which is ended after the handler. Dependencies have
   dependencies. Each is made once per invocation.
@@ -155,6 +159,9 @@ def _call_of(function: Callable[..., Any], reading: _Reading, *, is_handler: boo
     parameters: list[_Parameter] = []
     has_event = False
     for parameter in signature.parameters.values():
+        if is_handler and has_event and len(parameters) == 1 and _is_plain(parameter):
+            parameters.append(_Parameter(parameter.name, True, "context"))
+            continue
         bound = _bound_parameter(function, parameter, is_handler and not has_event, reading)
         if bound is not None:
             parameters.append(bound)
@@ -181,13 +188,15 @@ def _bound_parameter(
         make = reading.overrides.get(depends.make, depends.make)
         inner = _call_of(make, reading.below(), is_handler=False)
         return _Parameter(parameter.name, is_positional, "dependency", dependency=inner)
-    is_unannotated = annotation is parameter.empty
-    if annotation is FunctionContext or (is_unannotated and parameter.name == "context"):
+    if _is_context(annotation) or (
+        parameter.name == "context" and (annotation is parameter.empty or not may_be_event)
+    ):
         return _Parameter(parameter.name, is_positional, "context")
     if may_be_event and parameter.kind is not parameter.VAR_KEYWORD:
         if parameter.kind is parameter.VAR_POSITIONAL:
             return None
-        return _Parameter(parameter.name, is_positional, "event", _reader(annotation, function))
+        read = None if _is_wrapped_by_name(function) else _reader(annotation, function)
+        return _Parameter(parameter.name, is_positional, "event", read)
     if parameter.default is not parameter.empty or not (
         is_positional or parameter.kind is parameter.KEYWORD_ONLY
     ):
@@ -197,6 +206,34 @@ def _bound_parameter(
         f"{_name(function)} has a parameter {parameter.name!r} that is neither the event nor the "
         "context, and has neither a default nor Depends(...).",
     )
+
+
+def _is_context(annotation: Any) -> bool:
+    """AWS's runtime client and aws-lambda-powertools each have a class of this name."""
+    return annotation is FunctionContext or getattr(annotation, "__name__", "") == "LambdaContext"
+
+
+def _is_plain(parameter: inspect.Parameter) -> bool:
+    """Whether it has neither annotation nor default, and can be given by its place."""
+    return (
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.annotation is parameter.empty
+        and parameter.default is parameter.empty
+    )
+
+
+def _is_wrapped_by_name(function: Callable[..., Any]) -> bool:
+    """Whether one of its decorators takes the event as a parameter of its own."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        try:
+            own = inspect.signature(function, follow_wrapped=False)
+        except (TypeError, ValueError):  # of a wrapper that is no Python function
+            return False
+        first = next(iter(own.parameters.values()), None)
+        if first is not None and first.kind not in (first.VAR_POSITIONAL, first.VAR_KEYWORD):
+            return True
+        function = inner
+    return False
 
 
 def _depends_of(parameter: inspect.Parameter) -> tuple[Any, Depends | None]:

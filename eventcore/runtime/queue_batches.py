@@ -38,6 +38,7 @@ from eventcore.errors import (
     StoreError,
     Throttled,
 )
+from eventcore.functions import lineage
 from eventcore.functions.invocation import FailedInvocation, InvocationResult, Payload
 from eventcore.mappings.batch_response import failed_messages
 from eventcore.mappings.mapping_spec import (
@@ -184,7 +185,7 @@ class BatchRunner:
                 setting.function_arn,
                 payload,
                 qualifier=setting.qualifier,
-                trace_header=batch.items[0].trace_header,
+                trace_header=_deepest(batch, setting.function_arn),
             )
         except (Throttled, FailedInvocation):
             # This one is still counted among those that run.
@@ -272,3 +273,13 @@ def _judged(batch: QueueBatch, result: InvocationResult, spec: MappingSpec) -> S
         failed=len(failed),
         result=RESULT_OK,
     )
+
+
+def _deepest(batch: QueueBatch, function_arn: str) -> str:
+    """The trace header to invoke with: of those in the batch, the one that the function is in most
+    often, so that a loop is seen whatever else is in the batch; else the first message's.
+    """
+    headers = dict.fromkeys(item.trace_header for item in batch.items if item.trace_header)
+    if len(headers) < 2:
+        return next(iter(headers), "")
+    return max(headers, key=lambda header: lineage.count(header, function_arn))

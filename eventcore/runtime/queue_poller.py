@@ -46,6 +46,8 @@ from eventcore.errors import (
     NotFound,
     StoreError,
 )
+from eventcore.functions.function import Function
+from eventcore.functions.function_spec import KIND_PROCESS
 from eventcore.mappings.mapping import EventSourceMapping
 from eventcore.mappings.mapping_counts import MappingCounts
 from eventcore.mappings.mapping_spec import PROBLEM_NO_FUNCTION, PROBLEM_NO_QUEUE
@@ -406,10 +408,19 @@ class QueuePoller:
     def _adopt(self, setting: QueueMappingSetting) -> None:
         spec = setting.spec
         self._setting = setting
-        self._slots.set_bound(setting.concurrency_max)
+        self._slots.set_bound(self._concurrency_max(setting))
         # In a FIFO queue a group's next message is not to be had before this one is done.
         window_ms = 0 if spec.source_arn.endswith(FIFO_SUFFIX) else spec.batch_window_ms
         self._batches.configure(spec.batch_size, window_ms, limits.INVOKE_BYTES_MAX - EVENT_BYTES)
+
+    def _concurrency_max(self, setting: QueueMappingSetting) -> int:
+        """How many batches may run. More than there can be processes would wait for one while their
+        messages' visibility runs out.
+        """
+        function = self._engine.find(setting.function_arn)
+        if isinstance(function, Function) and function.latest.config.kind == KIND_PROCESS:
+            return min(setting.concurrency_max, limits.ENVIRONMENTS_MAX)
+        return setting.concurrency_max
 
     def _committed(self, request: _Request) -> None:
         """All that a request did is durable."""

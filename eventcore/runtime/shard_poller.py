@@ -18,7 +18,8 @@ Rules of this file:
   the lane's own, which runs one batch at a time.
 - Batches that end within SETTLE_MS of the shard's latest settlement, BATCHES_HELD of them at the
   most, share the next one, as long as their lane, or another one, has more to do: where a function
-  is faster than the disk, a commit per batch would be most of the work. At most SETTLES_AHEAD
+  is faster than the disk, a commit per batch would be most of the work. The time begins anew when
+  the settlement is durable, or a slow disk would have used it up. At most SETTLES_AHEAD
   settlements are waited for at a time. The two bounds are what may be invoked again.
 - Two kinds of settlements are waited for, each before the lane goes on: one that discards records,
   since the destination is told in its transaction, and the end of the shard, since its children
@@ -36,12 +37,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, Protocol, final
+from typing import Any, Final, Literal, final
 
-import msgspec
-
-from eventcore.arn import split_qualifier
-from eventcore.clock import Clock, TimerHandle
+from eventcore.clock import TimerHandle
 from eventcore.errors import (
     BrokerClosed,
     EventcoreError,
@@ -51,43 +49,35 @@ from eventcore.errors import (
     StoreError,
     Throttled,
 )
-from eventcore.functions.invocation import FailedInvocation, InvocationResult, Payload
-from eventcore.ids import IdSource, format_uuid
+from eventcore.functions.invocation import FailedInvocation, InvocationResult
+from eventcore.ids import format_uuid
 from eventcore.mappings.batch_response import first_failed_record
-from eventcore.mappings.failure_record import FailedBatch, failure_effect
-from eventcore.mappings.mapping_counts import MappingCounts
 from eventcore.mappings.mapping_spec import (
     PROBLEM_CALL_FAILED,
     PROBLEM_NO_FUNCTION,
     RESULT_OK,
     LanePosition,
-    MappingSpec,
 )
 from eventcore.mappings.shard_lane import (
-    Discard,
     LaneBatch,
     LaneChange,
     LaneRecord,
-    LaneRules,
     ShardLane,
     Step,
     Wait,
     lane_of,
-    lanes_of,
 )
-from eventcore.mappings.source_events import StreamEvents, batch_event, record_bytes, window_event
-from eventcore.mappings.source_filter import SourceFilter
-from eventcore.mappings.tumbling import next_state, state_value
-from eventcore.outcome import Effect, Machine, Outcome
-from eventcore.runtime.streams import Streams
+from eventcore.mappings.source_events import record_bytes
+from eventcore.mappings.tumbling import next_state
+from eventcore.outcome import Effect
+from eventcore.runtime.stream_mapping import StreamMapping
 from eventcore.runtime.subscriptions import RecordPage, Subscription
 from eventcore.runtime.telemetry import logger_of
-from eventcore.runtime.timers import Timers, timers_for
 from eventcore.streams.block import BlockSlice
 from eventcore.streams.shard import shard_id
 from eventcore.streams.stream_spec import Place
 
-__all__ = ["ShardEnding", "ShardPoller", "StreamMapping", "StreamPollerEngine"]
+__all__ = ["ShardEnding", "ShardPoller"]
 
 READ_AHEAD_RECORDS: Final = 10_000
 READ_AHEAD_BYTES: Final = 32 * 1024 * 1024
@@ -106,132 +96,6 @@ ShardEnding = Literal["done", "failed"]
 """done: the shard is closed and all of it is settled; failed: it must begin anew."""
 
 log = logger_of("eventcore.stream_poller")
-
-
-class FunctionInvoker(Protocol):
-    """What is needed of `engine.functions`."""
-
-    def find(self, arn: str) -> Any:
-        """The function of an ARN without qualifier. Raises NotFound."""
-        ...
-
-    async def invoke(
-        self, arn: str, payload: Payload, *, qualifier: str | None, request_id: str
-    ) -> InvocationResult:
-        """Invokes a function and waits for its result."""
-        ...
-
-
-class PositionKeeper(Protocol):
-    """What is needed of `engine.mappings`."""
-
-    def counts(self, arn: str) -> MappingCounts:
-        """What the mapping of an ARN has counted."""
-        ...
-
-    def settle(
-        self,
-        arn: str,
-        positions: Sequence[LanePosition],
-        effects: tuple[Effect, ...] = (),
-        result: str | None = None,
-    ) -> None:
-        """Stores positions, with effects, in one transaction. Raises NotFound("mapping")."""
-        ...
-
-
-class StreamPollerEngine(Protocol):
-    """What a poller needs of the engine."""
-
-    @property
-    def clock(self) -> Clock:
-        """The time."""
-        ...
-
-    @property
-    def ids(self) -> IdSource:
-        """Where request ids come from."""
-        ...
-
-    @property
-    def functions(self) -> FunctionInvoker:
-        """The functions."""
-        ...
-
-    @property
-    def mappings(self) -> PositionKeeper:
-        """The mappings."""
-        ...
-
-    @property
-    def streams(self) -> Streams:
-        """The streams."""
-        ...
-
-    def begin(self) -> None:
-        """Opens a request."""
-        ...
-
-    def hold(self, reply: Any, payload: Any) -> None:
-        """Closes a request."""
-        ...
-
-    def now_ms(self) -> int:
-        """The time of the current request."""
-        ...
-
-    def find(self, arn: str) -> Any | None:
-        """The machine of an existing resource."""
-        ...
-
-    def look(self, machine: Machine) -> None:
-        """Notes that the request reads this machine's state."""
-        ...
-
-    def run(self, machine: Machine, outcome: Outcome[Any]) -> Any:
-        """Takes a command's outcome."""
-        ...
-
-
-@final
-class StreamMapping:
-    """What the shards of one mapping share, worked out once. `identity` is the stream's. Raises
-    InvalidPattern for filters that are none.
-    """
-
-    def __init__(
-        self,
-        engine: StreamPollerEngine,
-        mapping_arn: str,
-        spec: MappingSpec,
-        identity: tuple[int, int],
-    ) -> None:
-        self.engine = engine
-        self.arn = mapping_arn
-        self.spec = spec
-        self.identity = identity
-        self.stream_arn = spec.resource_arn
-        self.rules = LaneRules.of(spec)
-        self.lanes = lanes_of(spec)
-        self.function_arn, self.qualifier = split_qualifier(spec.function_arn)
-        self.filter = SourceFilter.of(spec.filters, is_queue=False)
-        self.counts = engine.mappings.counts(mapping_arn)
-        self.timers: Timers = timers_for(engine.clock)
-        self.read_ahead = max(READ_AHEAD_RECORDS, 2 * spec.batch_size)
-        self._role: str | None = None
-        self._events = StreamEvents(spec.source_arn, "")
-
-    @property
-    def events(self) -> StreamEvents:
-        """Makes the records of the events, with the role that the function has now."""
-        try:
-            role = str(self.engine.functions.find(self.function_arn).latest.config.role)
-        except NotFound:
-            role = ""
-        if role != self._role:
-            self._role = role
-            self._events = StreamEvents(self.spec.source_arn, role)
-        return self._events
 
 
 @final
@@ -306,6 +170,7 @@ class ShardPoller:
         """The number of the record that is read next."""
         self._raw: deque[BlockSlice] = deque()
         self._raw_records = 0
+        self._read_ahead = max(READ_AHEAD_RECORDS, 2 * mapping.spec.batch_size)
         self._subscription: Subscription | None = None
         self._retry: TimerHandle | None = None
         self._has_end = False
@@ -315,7 +180,7 @@ class ShardPoller:
         self._held = 0
         """Batches that ended since the latest settlement."""
         self._held_result: str | None = None
-        self._staged_ms = 0
+        self._settled_ms = 0
         self._release_timer: TimerHandle | None = None
         self._flying = 0
         self._landed: asyncio.Future[None] | None = None
@@ -481,7 +346,7 @@ class ShardPoller:
         if not any(slot.lane.is_hungry(now_ms) for slot in slots):
             return False
         if (
-            sum(len(slot.lane) for slot in slots) < self._mapping.read_ahead
+            sum(len(slot.lane) for slot in slots) < self._read_ahead
             and sum(slot.lane.buffered_bytes for slot in slots) < READ_AHEAD_BYTES
         ):
             return True
@@ -505,38 +370,19 @@ class ShardPoller:
         ]
         counts = self._mapping.counts
         counts.polled += len(records)
-        if self._mapping.filter is not None:
-            wanted = self._wanted(records, self._mapping.filter)
-            counts.filtered_out += len(records) - len(wanted)
-            records = wanted
+        wanted = self._mapping.wanted(self._shard_id, records)
+        counts.filtered_out += len(records) - len(wanted)
         lanes = len(self._slots)
         if lanes == 1:
-            self._slots[0].lane.offer(records)
+            self._slots[0].lane.offer(wanted)
         else:
             shares: list[list[LaneRecord]] = [[] for _ in range(lanes)]
-            for record in records:
+            for record in wanted:
                 shares[lane_of(record.partition_key, lanes)].append(record)
             for slot, share in zip(self._slots, shares, strict=True):
                 slot.lane.offer(share)
         for slot in self._slots:
             slot.lane.passed(first + end - begin)
-
-    def _wanted(self, records: list[LaneRecord], wants: SourceFilter) -> list[LaneRecord]:
-        events = self._mapping.events
-        return [
-            record
-            for record in records
-            if wants.wants_record(self._event(events, record), record.data)
-        ]
-
-    def _event(self, events: StreamEvents, record: LaneRecord) -> dict[str, Any]:
-        return events.record(
-            self._shard_id,
-            record.sequence_number,
-            record.partition_key,
-            record.data,
-            record.arrived_ms,
-        )
 
     # Lanes
 
@@ -634,7 +480,7 @@ class ShardPoller:
         try:
             answer = await engine.functions.invoke(
                 mapping.function_arn,
-                self._payload(batch),
+                mapping.payload(self._shard_id, batch),
                 qualifier=mapping.qualifier,
                 request_id=request_id,
             )
@@ -663,24 +509,6 @@ class ShardPoller:
             return problem is None or self._note(problem)
         mapping.counts.failed += len(batch.records)
         return await self._settle(slot, change, problem, None)
-
-    def _payload(self, batch: LaneBatch) -> Payload:
-        events = self._mapping.events
-        records = [self._event(events, record) for record in batch.records]
-        if batch.window is None:
-            return Payload.of(batch_event(records))
-        return Payload.of(
-            window_event(
-                records,
-                start_ms=batch.window.start_ms,
-                window_ms=self._mapping.spec.window_ms,
-                state=state_value(batch.window),
-                shard_id=self._shard_id,
-                source_arn=self._mapping.spec.source_arn,
-                is_final=batch.is_final,
-                is_terminated_early=batch.is_early,
-            )
-        )
 
     async def _judge(
         self, slot: _Slot, batch: LaneBatch, answer: InvocationResult, request_id: str
@@ -716,12 +544,12 @@ class ShardPoller:
     async def _release(self, is_resting: bool) -> bool:
         """Settles what is held, if it is time; False when there is nothing more to do."""
         now_ms = self._engine.clock.now_ms()
-        is_early = 0 <= now_ms - self._staged_ms < SETTLE_MS
+        is_early = 0 <= now_ms - self._settled_ms < SETTLE_MS
         if is_early and self._held < BATCHES_HELD:
             if not is_resting:
                 return True
             if len(self.tasks) > 1:
-                self._release_at(self._staged_ms + SETTLE_MS)
+                self._release_at(self._settled_ms + SETTLE_MS)
                 return True
         while self._held and not self._is_over:
             if self._stage(None, None, (), self._held_result) is None:
@@ -749,7 +577,7 @@ class ShardPoller:
     ) -> bool:
         """Stores a change; False when there is nothing more to do. See the file's rules."""
         position = change.position
-        effects = self._effects(change.discard, answer)
+        effects = self._mapping.effects(self._shard_id, change.discard, answer)
         slot.is_awaited = bool(effects) or position.is_end
         try:
             while True:
@@ -766,6 +594,13 @@ class ShardPoller:
         finally:
             slot.is_awaited = False
         if change.discard is not None:
+            log.warning(
+                "mapping_records_discarded",
+                mapping=self._mapping.arn,
+                shard=self._shard_id,
+                records=change.discard.count,
+                condition=change.discard.condition,
+            )
             self._mapping.counts.dropped += change.discard.count
             if effects:
                 self._mapping.counts.delivered_on_failure += change.discard.count
@@ -811,7 +646,7 @@ class ShardPoller:
             each.settled = stored.number
             each.is_dirty = False
         self._held = 0
-        self._staged_ms = self._engine.now_ms()
+        self._settled_ms = self._engine.now_ms()
         landed: asyncio.Future[EventcoreError | None]
         landed = asyncio.get_running_loop().create_future()
         self._flying += 1
@@ -827,7 +662,9 @@ class ShardPoller:
     def _land(self, slots: Sequence[_Slot], error: EventcoreError | None) -> None:
         """A settlement is durable, or is not to be relied on."""
         self._flying -= 1
-        if error is not None:
+        if error is None:
+            self._settled_ms = self._engine.clock.now_ms()
+        else:
             for slot in slots:
                 slot.is_dirty = True
             if not isinstance(error, BrokerClosed) and not self._is_over:
@@ -889,49 +726,6 @@ class ShardPoller:
             await over
         finally:
             timer.cancel()
-
-    def _effects(
-        self, discard: Discard | None, answer: InvocationResult | None
-    ) -> tuple[Effect, ...]:
-        """What the destination is told of a discarded batch."""
-        mapping = self._mapping
-        if discard is None:
-            return ()
-        target_arn = mapping.spec.on_failure_arn
-        log.warning(
-            "mapping_records_discarded",
-            mapping=mapping.arn,
-            shard=self._shard_id,
-            records=discard.count,
-            condition=discard.condition,
-        )
-        if target_arn is None:
-            return ()
-        batch = FailedBatch(
-            condition=discard.condition,
-            request_id=discard.request_id or format_uuid(self._engine.ids.unique_id()),
-            function_arn=mapping.spec.function_arn,
-            invokes=discard.invokes,
-            stream_arn=mapping.stream_arn,
-            shard_id=self._shard_id,
-            first_sequence_number=discard.first.sequence_number,
-            last_sequence_number=discard.last.sequence_number,
-            first_arrived_ms=discard.first.arrived_ms,
-            last_arrived_ms=discard.last.arrived_ms,
-            records=discard.count,
-        )
-        if answer is not None:
-            batch = _answered(batch, answer)
-        now_ms = self._engine.clock.now_ms()
-        return (failure_effect(batch, target_arn, mapping.arn, now_ms),)
-
-
-def _answered(batch: FailedBatch, answer: InvocationResult) -> FailedBatch:
-    return msgspec.structs.replace(
-        batch,
-        executed_version=answer.executed_version or batch.executed_version,
-        function_error=answer.error,
-    )
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -31,12 +31,8 @@ from eventcore.errors import BrokerClosed, EventcoreError
 from eventcore.mappings.mapping import EventSourceMapping
 from eventcore.mappings.mapping_spec import LanePosition, MappingSpec
 from eventcore.mappings.shard_lane import lanes_of
-from eventcore.runtime.shard_poller import (
-    ShardEnding,
-    ShardPoller,
-    StreamMapping,
-    StreamPollerEngine,
-)
+from eventcore.runtime.shard_poller import ShardEnding, ShardPoller
+from eventcore.runtime.stream_mapping import StreamMapping, StreamPollerEngine
 from eventcore.runtime.streams import Streams
 from eventcore.runtime.telemetry import logger_of
 from eventcore.runtime.timers import timers_for

@@ -43,6 +43,9 @@ def json_fault_writer(methods: tuple[bytes, ...]) -> Callable[[Fault], Answer]:
 def _not_found(error: NotFound) -> Fault:
     if error.kind == "queue":
         return Fault("QueueDoesNotExist", f"The queue {error.name!r} does not exist.", status=404)
+    if error.kind in ("function", "mapping"):
+        reason = f"The {error.kind} {error.name!r} does not exist."
+        return Fault("ResourceNotFoundException", reason, status=404)
     return Fault("NotFound", str(error), status=404)
 
 

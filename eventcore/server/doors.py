@@ -3,7 +3,8 @@ scripts that wait for a start.
 
     /_aws/sqs/messages    LocalStack's: the messages of a queue (`localstack_messages`)
     /_localstack/...      LocalStack's: health, info, init (`localstack_status`)
-    /_eventcore/...       our own: queues and their messages (`queue_doors`)
+    /_eventcore/...       our own: queues and their messages (`queue_doors`), functions and their
+                          logs (`function_doors`), event source mappings (`mapping_doors`)
 
 Doors only look; `looks` has the rules of how. Other paths go on to the dispatcher.
 """
@@ -17,7 +18,7 @@ from eventcore.api.dispatch import OnBug
 from eventcore.ids import format_uuid
 from eventcore.runtime.engine import Engine
 from eventcore.runtime.telemetry import REQUEST_FAILED_BY_A_BUG, logger_of
-from eventcore.server import localstack_messages, localstack_status, queue_doors
+from eventcore.server import localstack_messages, localstack_status, own_doors
 from eventcore.server.door_request import DoorRequest
 from eventcore.server.looks import Looks, Visit
 from eventcore.wire.credential import Callers
@@ -40,7 +41,7 @@ def with_doors(dispatch: Dispatch, engine: Engine, on_bug: OnBug | None = None) 
     doors: dict[bytes, Callable[[Engine, DoorRequest], Visit]] = {
         b"_aws": localstack_messages.visit,
         b"_localstack": lambda _, request: status.visit(request),
-        b"_eventcore": queue_doors.visit,
+        b"_eventcore": own_doors.visit,
     }
     # A random prefix and a counter, as the dispatcher's.
     id_prefix = format_uuid(engine.ids.unique_id())[:24]

@@ -5,7 +5,7 @@
     GET /_localstack/init            the four stages, and that there are no init scripts
     GET /_localstack/init/<stage>    one stage
 
-A service is "running" when it holds a resource (a queue, a bus), and "available" before: as with
+A service is "running" when it holds a resource (a queue, a role), and "available" before: as with
 LocalStack, where it is running from its first use on.
 """
 
@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from eventcore import __version__
-from eventcore.api.dispatch import AWS_SERVICES
-from eventcore.api.sts import STS
+from eventcore.api.dispatch import AWS_SERVICES, QUERY_SERVICES, REST_ROUTES
 from eventcore.ids import format_uuid
 from eventcore.runtime.engine import Engine
 from eventcore.server.door_answers import DOOR_ERRORS, json_fault_writer, spaced_json_answer
@@ -33,7 +32,16 @@ EDITION: Final = "eventcore"
 RUNNING: Final = "running"
 AVAILABLE: Final = "available"
 STARTING: Final = "starting"
-NAMES: Final = (*(service.name for service in AWS_SERVICES), STS.name)
+NAMES: Final = tuple(
+    dict.fromkeys(
+        service.name
+        for service in (
+            *AWS_SERVICES,
+            *(routes.service for routes in REST_ROUTES),
+            *QUERY_SERVICES,  # SQS once more, in its older versions
+        )
+    )
+)
 
 
 @final

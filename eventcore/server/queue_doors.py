@@ -1,4 +1,4 @@
-"""Our own door: queues with their counts, and the messages of one, page by page.
+"""Our own door to queues: queues with their counts, and the messages of one, page by page.
 
     GET /_eventcore/queues?after=<ARN>&max=<n>
     GET /_eventcore/queues/<account>/<region>/<name>
@@ -26,15 +26,14 @@ from eventcore.codec import encode_json
 from eventcore.queues.move_task import RUNNING
 from eventcore.queues.queue import QueueMachine
 from eventcore.runtime.engine import Engine
-from eventcore.server.door_answers import DOOR_ERRORS, json_answer, json_fault_writer
-from eventcore.server.door_request import READ_METHODS, DoorRequest
-from eventcore.server.looks import Answer, Look, Visit
+from eventcore.server.door_answers import json_answer
+from eventcore.server.door_request import DoorRequest
+from eventcore.server.looks import Answer, Look
 from eventcore.server.queue_reader import QueueReader
 from eventcore.server.queue_views import MoveView, QueuesPage, QueueView, view_message
-from eventcore.wire.fault import Fault
 from eventcore.wire.http import JSON_HEAD
 
-__all__ = ["visit"]
+__all__ = ["look_at_queues"]
 
 QUEUES: Final = "arn:aws:sqs:"
 NUMBER_MAX: Final = 1 << 56
@@ -42,28 +41,16 @@ LINES_HEAD: Final = b"content-type: application/jsonl\r\n"
 _LINE_TYPES: Final = (b"application/jsonl", b"application/x-ndjson")
 
 
-def visit(engine: Engine, request: DoorRequest) -> Visit:
-    """See `eventcore.server.doors`."""
-    look = _look(engine, request)
-    return Visit(look, DOOR_ERRORS, json_fault_writer(READ_METHODS), is_long=True)
-
-
-def _look(engine: Engine, request: DoorRequest) -> Look:
-    request.check(READ_METHODS)
-    match request.segments[1:]:
-        case ["queues"]:
-            return (yield from _queues(engine, request))
-        case ["queues", account, region, name]:
-            queue = engine.queue(queue_arn(account, region, name))
-            return json_answer(_view(engine, request, queue))
-        case ["queues", account, region, name, "messages"]:
-            return (yield from _messages(engine, request, queue_arn(account, region, name)))
-    raise Fault(
-        "NotFound",
-        "The paths are /_eventcore/queues, /_eventcore/queues/<account>/<region>/<name> and "
-        "/_eventcore/queues/<account>/<region>/<name>/messages.",
-        status=404,
-    )
+def look_at_queues(engine: Engine, request: DoorRequest, path: list[str]) -> Look | None:
+    """The look that a path behind `/_eventcore/queues` asks for; None for no such path."""
+    match path:
+        case []:
+            return _queues(engine, request)
+        case [account, region, name]:
+            return _queue(engine, request, queue_arn(account, region, name))
+        case [account, region, name, "messages"]:
+            return _messages(engine, request, queue_arn(account, region, name))
+    return None
 
 
 # Queues
@@ -85,6 +72,11 @@ def _queues(engine: Engine, request: DoorRequest) -> Look:
             if isinstance(queue, QueueMachine):  # not deleted meanwhile
                 views.append(_view(engine, request, queue))
     return json_answer(QueuesPage(views, None if is_last else page[-1]))
+
+
+def _queue(engine: Engine, request: DoorRequest, arn: str) -> Look:
+    yield from ()
+    return json_answer(_view(engine, request, engine.queue(arn)))
 
 
 def _view(engine: Engine, request: DoorRequest, queue: QueueMachine) -> QueueView:

@@ -78,9 +78,20 @@ class FunctionPool:
         return FunctionConfig(handler="app.main", code=self.code({"app.py": text}), **options)
 
     async def invoke(
-        self, config: FunctionConfig, event: Any = None, *, version: str = "$LATEST", **options: Any
+        self,
+        config: FunctionConfig,
+        event: Any = None,
+        *,
+        version: str = "$LATEST",
+        is_settled: bool = True,
+        **options: Any,
     ) -> InvocationResult:
+        """`is_settled`: waits before until processes that have answered ask for more, which on a
+        busy machine may take longer than the pool's patience.
+        """
         number = next(self._numbers)
+        if is_settled:
+            await until(lambda: not any(e.is_settling for e in self.pool._living))
         invocation = Invocation(
             **{
                 "request_id": f"00000000-0000-4000-8000-{number:012d}",

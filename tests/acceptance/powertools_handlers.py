@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import (
     AsyncBatchProcessor,
     BatchProcessor,
@@ -52,8 +54,11 @@ stream_processor = BatchProcessor(event_type=EventType.KinesisDataStreams)
 order_processor = BatchProcessor(event_type=EventType.SQS, model=OrderMessage)
 
 
+logger = Logger(service="shop", level="INFO")
+
+
 def note(what: Any) -> None:
-    with open(os.environ["NOTES"], "a", encoding="utf-8") as notes:
+    with Path(os.environ["NOTES"]).open("a", encoding="utf-8") as notes:
         notes.write(json.dumps(what) + "\n")
 
 
@@ -136,7 +141,7 @@ def queue_data_class(event: SQSEvent, context: LambdaContext) -> None:
                 "handle": record.receipt_handle,
                 "body": record.body,
                 "json": record.json_body,
-                "md5": [record.md5_of_body, record.md5_of_message_attributes],
+                "md5": [record.md5_of_body, record.get("md5OfMessageAttributes")],
                 "source": [record.event_source, record.event_source_arn, record.aws_region],
                 "queue": record.queue_url,
                 "sent": attributes.sent_timestamp,
@@ -149,7 +154,10 @@ def queue_data_class(event: SQSEvent, context: LambdaContext) -> None:
                 ],
                 "trace": attributes.aws_trace_header,
                 "attributes": {
-                    name: [value.data_type, value.string_value, value.binary_value]
+                    name: [
+                        value.data_type,
+                        value.binary_value if value.data_type == "Binary" else value.string_value,
+                    ]
                     for name, value in record.message_attributes.items()
                 },
             }
@@ -185,3 +193,9 @@ def stream_model(event: KinesisDataStreamModel, context: LambdaContext) -> None:
     for record in event.Records:
         assert isinstance(record, KinesisDataStreamRecord)
         note(record.model_dump(mode="json"))
+
+
+@logger.inject_lambda_context(log_event=True)
+def logged(event: dict[str, Any], context: LambdaContext) -> str:
+    logger.info("placed", extra={"order": event["id"]})
+    return context.function_name

@@ -227,6 +227,8 @@ time.sleep(1000)
 """
     config = provided(functions, PYTHON + serve, timeout_ms=1_000)
     assert (await functions.invoke(config)).payload.value == 1
+    # It is waited for, but not for long.
+    assert (await functions.invoke(config, is_settled=False)).payload.value == 1
     await until(lambda: functions.pool.processes == 0)
 
 

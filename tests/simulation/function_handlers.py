@@ -21,12 +21,12 @@ from eventcore.functions.invocation import (
     error_payload,
     timed_out,
 )
-from tests.simulation.function_ledger import Call, Item, MappingLife
+from tests.simulation.function_ledger import Call, Item
 
 if TYPE_CHECKING:
     from tests.simulation.function_world import FunctionWorld
 
-__all__ = ["AUDITOR", "BEHAVIOURS", "Handler"]
+__all__ = ["AUDITOR", "BEHAVIOURS", "Handler", "body_of"]
 
 AUDITOR: Final = "auditor"
 """The function that is a destination: it never loses anything."""
@@ -170,11 +170,9 @@ class _Run:
 
     @property
     def _reports(self) -> bool:
-        """Whether item failures are looked at. Settings that change meanwhile begin with another
-        poller, so the latest ones hold, but for those that come after the invocation.
-        """
+        """Whether item failures are looked at: a mapping of this world never changes that."""
         mapping = self._call.mapping
-        return mapping is not None and mapping.spec_of_poller.reports_item_failures
+        return mapping is not None and mapping.spec.reports_item_failures
 
     def _error(self, behaviour: str) -> InvocationResult:
         self._world.ledger.end(self._call, [], has_failed=True)
@@ -261,7 +259,3 @@ def body_of(record: dict[str, Any]) -> dict[str, Any]:
     assert isinstance(found, dict)
     return found
 
-
-def specs_of(mapping: MappingLife) -> int:
-    """How many settings it had."""
-    return len(mapping.specs)

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from eventcore.mappings.mapping_spec import FOR_EVER, LanePosition, MappingSpec
-from eventcore.mappings.shard_lane import lane_of, lanes_of
+from eventcore.mappings.shard_lane import lane_of
 
-__all__ = ["Call", "Item", "Ledger", "MappingLife"]
+__all__ = ["Call", "Item", "Ledger", "Life", "MappingLife", "covers"]
 
 Life = tuple[str, int]
 """A name, and the component of its machine: one of the same name that is made anew is another."""
@@ -224,7 +224,3 @@ def covers(document: dict[str, Any], spec: MappingSpec, item: Item, shard_id: st
         and first <= int(item.id) <= last
     )
 
-
-def lanes_before(mapping: MappingLife, spec: MappingSpec) -> bool:
-    """Whether new settings keep the number of lanes, and with it the meaning of positions."""
-    return lanes_of(mapping.spec) == lanes_of(spec)

@@ -531,7 +531,9 @@ async def test_a_service_runs_when_it_holds_something(doors: Doors, wire: Wire) 
         "sqs": "running",
         "events": "available",
         "kinesis": "available",
+        "lambda": "available",
         "sts": "available",
+        "iam": "available",
     }
     assert set(health) == {"services", "edition", "version"}
     wire.call("CreateStream", service="Kinesis_20131202", StreamName="s", ShardCount=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from eventcore.mappings.failure_record import RECORD_AGE_EXCEEDED, RETRIES_EXHAUSTED
@@ -450,6 +452,12 @@ def test_a_shard_ends_when_all_of_it_is_done() -> None:
     assert rig.wait() is None
 
 
+def test_a_lane_that_has_ended_is_not_hungry_after_a_restart() -> None:
+    rig = LaneRig(LanePosition(0, 0, 2, 9, is_end=True))
+    assert not rig.lane.is_hungry(rig.now_ms)
+    assert rig.wait() is None
+
+
 # Hunger
 
 
@@ -475,7 +483,7 @@ def test_a_lane_is_hungry_while_it_could_use_more() -> None:
 # Tumbling windows
 
 
-def window_rig(**changes: object) -> LaneRig:
+def window_rig(**changes: Any) -> LaneRig:
     rig = LaneRig(window_ms=10_000, **changes)
     assert rig.now_ms % 10_000 == 0
     return rig
@@ -550,6 +558,17 @@ def test_a_state_that_is_too_large_ends_the_window_early_and_it_goes_on() -> Non
     rig.offer(1, arrived_ms=START_MS + 10_000)
     final = rig.batch()
     assert (final.is_final, final.is_early) == (True, False)
+
+
+def test_a_large_state_of_a_window_that_is_over_ends_it_once() -> None:
+    rig = window_rig()
+    rig.offer(1)
+    rig.offer(1, arrived_ms=START_MS + 10_000)
+    rig.succeed(rig.batch(), '{"n":"' + "x" * 1_048_576 + '"}')
+    final = rig.batch()
+    assert (final.is_final, final.is_early) == (True, False)
+    rig.succeed(final)
+    assert numbers(rig.batch()) == [2]
 
 
 def test_a_large_state_ends_the_window_before_the_rest_of_its_batch() -> None:

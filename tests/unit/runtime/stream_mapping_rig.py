@@ -7,6 +7,8 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from eventcore.arn import function_arn
 from eventcore.codec import decode_json
 from eventcore.functions.function_spec import KIND_LOCAL, FunctionConfig
@@ -14,6 +16,7 @@ from eventcore.functions.invocation import Invocation, InvocationResult, Payload
 from eventcore.mappings.mapping import EventSourceMapping
 from eventcore.mappings.mapping_counts import MappingCounts
 from eventcore.mappings.mapping_spec import LanePosition, MappingSpec
+from eventcore.mappings.shard_lane import lane_of
 from eventcore.runtime.engine import Engine
 from eventcore.runtime.stream_poller import StreamPoller
 from eventcore.testing import ManualClock
@@ -62,6 +65,19 @@ class Call:
                 if value in data
             ]
         }
+
+
+def keys_of_lanes(lanes: int) -> list[str]:
+    """One partition key for each lane."""
+    found: dict[int, str] = {}
+    for at in range(1_000):
+        found.setdefault(lane_of(f"k{at}", lanes), f"k{at}")
+    return [found[lane] for lane in range(lanes)]
+
+
+def fails_on(*data: str) -> Handle:
+    """A function that fails on batches with this data."""
+    return lambda call: failed() if set(data) & set(call.data) else succeeded()
 
 
 Handle = Callable[[Call], InvocationResult | None]
@@ -121,6 +137,10 @@ class StreamMappingRig(StreamEngine):
         self.handler = handler or Handler()
         self.engine.functions.register(FUNCTION, self.handler)
 
+    async def start(self) -> StreamMappingRig:
+        await super().start()
+        return self
+
     async def settle(self) -> None:
         """Lets everything get done that needs no time, commits included."""
         while True:
@@ -136,15 +156,16 @@ class StreamMappingRig(StreamEngine):
         """Everything; the poller runs."""
         await self.start()
         self.make(shards)
+        await self.finish(**settings)
+        return self
+
+    async def finish(self, **settings: Any) -> None:
+        """The rest of `prepare`, for a test that makes the stream itself."""
         self.create("dead")
-        self.request(
-            lambda e: e.functions.create(
-                FUNCTION, FunctionConfig(kind=KIND_LOCAL, handler="x", role="role-arn"), None
-            )
-        )
+        config = FunctionConfig(kind=KIND_LOCAL, handler="x", role="role-arn")
+        self.request(lambda e: e.functions.create(FUNCTION, config, None))
         await self.settle()
         await self.map(**settings)
-        return self
 
     async def map(self, **settings: Any) -> None:
         """Makes the mapping."""
@@ -164,8 +185,6 @@ class StreamMappingRig(StreamEngine):
 
     async def update(self, **settings: Any) -> None:
         """Changes the mapping."""
-        import msgspec
-
         self.engine.begin()
         spec = msgspec.structs.replace(self.mapping.spec, **settings)
         self.request(lambda e: e.mappings.update(self.mapping, spec, None))
@@ -181,12 +200,12 @@ class StreamMappingRig(StreamEngine):
         await rig.settle()
         return rig
 
-    async def send(self, *data: str, key: str = "k", name: str = "s") -> None:
+    async def feed(self, *data: str, key: str = "k", name: str = "s") -> None:
         """Puts records, and lets everything follow that follows."""
         self.put(*(each.encode() for each in data), key=key, name=name)
         await self.settle()
 
-    async def send_keyed(self, *pairs: tuple[str, str]) -> None:
+    async def feed_keyed(self, *pairs: tuple[str, str]) -> None:
         """Puts records of keys, one by one."""
         for key, data in pairs:
             self.put(data.encode(), key=key)

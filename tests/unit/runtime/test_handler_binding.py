@@ -1,5 +1,6 @@
 """How a handler's signature is filled: events, batches, contexts, dependencies."""
 
+import functools
 import threading
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -94,6 +95,69 @@ async def test_a_struct_as_answer_is_json():
         return Order(9)
 
     assert await call_handler(handle, None) == {"id": 9, "note": ""}
+
+
+# Handlers that are written for AWS
+
+
+class LambdaContext:
+    """As handlers import it from elsewhere."""
+
+
+async def test_a_handler_that_names_the_class_of_its_context_is_called_directly():
+    async def handle(event: dict[str, Any], context: LambdaContext): ...
+
+    async def other(event: dict[str, Any], context: object): ...
+
+    async def third(event: dict[str, Any], lambda_context: LambdaContext): ...
+
+    assert [bind(each) for each in (handle, other, third)] == [
+        (handle, True),
+        (other, True),
+        (third, True),
+    ]
+
+
+async def test_a_second_parameter_is_the_context_whatever_its_name():
+    async def handle(_event, _):
+        return _.function_name
+
+    assert await call_handler(handle, None, context=function_context("f")) == "f"
+
+
+async def test_a_decorator_that_names_the_event_gets_it_as_it_is():
+    def parsed(handler):
+        @functools.wraps(handler)
+        def wrapper(event, context, **more):
+            return handler(Order(**event), context, **more)
+
+        return wrapper
+
+    @parsed
+    async def handle(event: Order, context: LambdaContext):
+        return event.id
+
+    @parsed
+    async def unreadable(event: Order | Place, context: LambdaContext):
+        return event.id
+
+    assert await call_handler(handle, {"id": 4}) == 4
+    assert await call_handler(unreadable, {"id": 5}) == 5
+
+
+async def test_a_decorator_that_passes_everything_on_is_looked_through():
+    def logged(handler):
+        @functools.wraps(handler)
+        async def wrapper(*args, **kwargs):
+            return await handler(*args, **kwargs)
+
+        return wrapper
+
+    @logged
+    async def handle(order: Order):
+        return order.id
+
+    assert await call_handler(handle, {"id": 4}) == 4
 
 
 # Batches
@@ -260,6 +324,13 @@ def test_a_parameter_that_nothing_fills_is_refused():
     async def handle(event, context, third): ...
 
     with pytest.raises(InvalidParameter, match="'third'"):
+        bind(handle)
+
+
+def test_a_second_parameter_of_another_type_is_refused():
+    async def handle(event, place: Place): ...
+
+    with pytest.raises(InvalidParameter, match="'place'"):
         bind(handle)
 
 

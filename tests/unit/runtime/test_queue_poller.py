@@ -15,6 +15,7 @@ from eventcore.errors import (
     StoreUnavailable,
     Throttled,
 )
+from eventcore.functions import lineage
 from eventcore.functions.invocation import FailedInvocation
 from eventcore.limits import AWS_QUOTAS, INVOKE_BYTES_MAX
 from eventcore.mappings.mapping_spec import (
@@ -188,6 +189,18 @@ async def test_the_trace_of_the_first_message_is_passed_on(opened: Opened) -> No
     await rig.put("b")
     assert [call.trace_header for call in rig.functions.calls] == [trace, ""]
     assert [call.qualifier for call in rig.functions.calls] == ["live", "live"]
+
+
+async def test_of_several_trace_headers_the_furthest_in_a_loop_is_passed_on(opened: Opened) -> None:
+    rig = await opened(function_arn=FUNCTION, batch_size=3, batch_window_ms=1_000)
+    once = lineage.extend("Root=1-5759e988-bd862e3fe1be46a994272793", FUNCTION)
+    twice = lineage.extend(once, FUNCTION)
+    await rig.put("a")
+    await rig.put("b", trace_header=twice)
+    await rig.put("c", trace_header=once)
+    (call,) = rig.functions.calls
+    assert call.bodies == ["a", "b", "c"]
+    assert call.trace_header == twice
 
 
 # Idle
