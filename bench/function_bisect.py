@@ -1,13 +1,14 @@
 """One poison record in a batch of 1,000: how many invocations until it stands alone, and how often
 the others succeed. Counts, not times: they are the same everywhere.
+
+It stands alone when the last batch with others failed and was cut: what is invoked from then on is
+it by itself, or the others without it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import math
-from collections.abc import Iterable
 from typing import Any, Final
 
 import eventcore
@@ -27,17 +28,21 @@ class Bisected:
 
     def __init__(self, poison: int) -> None:
         self.invocations = 0
-        self.is_isolated = False
+        self.until_isolated = 0
+        """Invocations up to the last one that failed for more than the poison."""
+        self.is_met = False
+        """Whether the poison was invoked by itself."""
         self.successes = [0] * RECORDS
         self._poison = poison
 
     async def handle(self, event: dict[str, Any]) -> None:
         """The handler."""
         numbers = [int(base64.b64decode(r["kinesis"]["data"])) for r in event["Records"]]
-        if not self.is_isolated:
-            self.invocations += 1
+        self.invocations += 1
         if self._poison in numbers:
-            self.is_isolated = self.is_isolated or len(numbers) == 1
+            self.is_met = self.is_met or len(numbers) == 1
+            if len(numbers) > 1:
+                self.until_isolated = self.invocations
             raise ValueError("poison")
         for number in numbers:
             self.successes[number] += 1
@@ -52,22 +57,17 @@ async def measure_bisect(results: Results, places: int) -> None:
     """Poison at `places` places, the first and the last among them."""
     figures = Rounds("bisect")
     chosen = {round(at * (RECORDS - 1) / max(1, places - 1)) for at in range(places)}
-    counts = [await _bisect(results, poison) for poison in sorted(chosen)]
-    figures.add("invocations until the poison is alone, most", "invocations", max(counts))
-    after = max(counts) - 1
-    figures.add("of these after the first failure, most", "invocations", after, at_most=MOST)
-    figures.add("the same, mean of all places", "invocations", _mean(counts))
+    runs = [await _bisect(results, poison) for poison in sorted(chosen)]
+    counts = [run.until_isolated for run in runs]
+    figures.add("until the poison stands alone, most", "invocations", max(counts), at_most=MOST)
+    figures.add("the same, mean of all places", "invocations", sum(counts) / len(counts))
+    figures.add("all, most", "invocations", max(run.invocations for run in runs))
     figures.add("places of the poison", "places", len(chosen))
     results.figures += figures.figures()
 
 
-def _mean(counts: Iterable[int]) -> float:
-    values = list(counts)
-    return sum(values) / len(values)
-
-
-async def _bisect(results: Results, poison: int) -> int:
-    """How many invocations it took; what is wrong otherwise is a fault."""
+async def _bisect(results: Results, poison: int) -> Bisected:
+    """One run; what is wrong is a fault."""
     bisected = Bisected(poison)
     async with eventcore.open() as broker:
         stream = await broker.streams.create("bench", shards=1)
@@ -86,12 +86,11 @@ async def _bisect(results: Results, poison: int) -> int:
         )(bisected.handle)
         failed = await broker.create_queue("failed")
         async with broker.running():
-            await until(lambda: bisected.succeeded >= RECORDS - 1 and bisected.is_isolated)
+            await until(lambda: bisected.succeeded >= RECORDS - 1 and bisected.is_met)
             told = await failed.receive(messages_max=10, wait_ms=10_000)
-            await asyncio.sleep(0)
     wanted = [number != poison for number in range(RECORDS)]
     if bisected.successes != wanted:
         results.faults.append(f"bisect, poison at {poison}: not all others succeeded once")
     if len(told) != 1 or '"batchSize":1' not in told[0].body.replace(" ", ""):
         results.faults.append(f"bisect, poison at {poison}: {len(told)} records for on_failure")
-    return bisected.invocations
+    return bisected

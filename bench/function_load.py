@@ -22,6 +22,7 @@ import eventcore
 from bench.stream_figures import Figure, figure
 from eventcore.bench.histogram import Histogram
 from eventcore.bench.process_usage import ProcessTree
+from eventcore.limits import Quotas
 from eventcore.runtime.broker import Broker
 from eventcore.stores.factory import Committer
 
@@ -52,16 +53,19 @@ class Spent:
 
 @contextmanager
 def spending() -> Iterator[Spent]:
-    """Measures a block of statements. CPU of children is in steps of 10 ms."""
-    spent, tree = Spent(), ProcessTree(os.getpid())
-    children_s = tree.usage().children_cpu_s
+    """Measures a block of statements. CPU of children is in steps of 10 ms, and not counted where
+    there is no psutil.
+    """
+    spent, tree = Spent(), ProcessTree.of(os.getpid())
+    children_s = tree.usage().children_cpu_s if tree else 0.0
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     try:
         yield spent
     finally:
         spent.wall_s = time.perf_counter() - wall_s
         spent.cpu_s = time.process_time() - cpu_s
-        spent.cpu_s += max(0.0, tree.usage().children_cpu_s - children_s)
+        if tree:
+            spent.cpu_s += max(0.0, tree.usage().children_cpu_s - children_s)
 
 
 class Rounds:
@@ -102,17 +106,16 @@ class Rounds:
         made = []
         for (name, unit), values in self._values.items():
             at_most, at_least = self._targets[name, unit]
-            made.append(
-                figure(self._part, name, unit, values, at_most=at_most, at_least=at_least)
-            )
+            made.append(figure(self._part, name, unit, values, at_most=at_most, at_least=at_least))
         return made
 
 
 @asynccontextmanager
-async def opened(committer: Committer) -> AsyncIterator[Broker]:
+async def opened(committer: Committer, quotas: Quotas | None = None) -> AsyncIterator[Broker]:
     """A broker on a fresh file, durability full."""
     with tempfile.TemporaryDirectory() as folder:
-        async with eventcore.open(str(Path(folder) / "bench.db"), committer=committer) as broker:
+        path = str(Path(folder) / "bench.db")
+        async with eventcore.open(path, committer=committer, quotas=quotas) as broker:
             yield broker
 
 
@@ -126,7 +129,7 @@ async def durable(broker: Broker) -> None:
 async def until(is_so: Callable[[], bool]) -> None:
     """Looks again and again. Raises TimeoutError when it takes much too long."""
     async with asyncio.timeout(WAIT_S):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110  (handlers of all kinds are looked at)
             await asyncio.sleep(LOOK_S)
 
 

@@ -194,9 +194,7 @@ async def _pool_round(
     figures.add(f"cold, {name}, p50", "ms", cold.percentile_ns(0.5) / 1e6, at_most=cold_ms)
     figures.add(f"cold, {name}, p99", "ms", cold.percentile_ns(0.99) / 1e6)
     _add_warm(figures, f"warm, pool, {name}", warm, WARM_MS if is_ours else None)
-    figures.add(
-        f"warm, pool, {name}", "CPU ms/1,000 invocations", spent.cpu_s / invocations * 1e6
-    )
+    figures.add(f"warm, pool, {name}", "CPU ms/1,000 invocations", spent.cpu_s / invocations * 1e6)
     rate = count * AT_ONCE / together.wall_s
     figures.add(f"warm, pool, {name}, {AT_ONCE} at a time", "invocations/s", rate)
 

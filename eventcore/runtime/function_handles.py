@@ -115,7 +115,8 @@ class Functions:
     # Invoking
 
     async def invoke(self, name: str, payload: Any = None, *, qualifier: str | None = None) -> Any:
-        """Invokes a function and returns what it answered, as plain values.
+        """Invokes a function and returns what it answered, as plain values; as text where a custom
+        runtime answered what is no JSON.
 
         `payload` is anything that JSON can say; at most 6 MB. Raises FunctionError for whatever the
         function does wrong; NotFound, Throttled (no concurrency left), RecursiveInvocation,
@@ -124,7 +125,10 @@ class Functions:
         result = await self.run(name, payload, qualifier=qualifier)
         if result.error is not None:
             raise FunctionError(name, result.payload.value)
-        return result.payload.value
+        try:
+            return result.payload.value
+        except ValueError:  # a custom runtime may answer anything
+            return result.payload.raw.decode("utf-8", "replace")
 
     async def run(
         self, name: str, payload: Any = None, *, qualifier: str | None = None

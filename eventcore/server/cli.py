@@ -46,6 +46,12 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "streams tail": ("streams_tail", "see records as they arrive, across resharding"),
     "streams reshard": ("streams_reshard", "split and merge shards, or change their number"),
     "streams lag": ("streams_lag", "see how far a consumer group is behind, shard by shard"),
+    "functions list": ("functions_list", "see the functions, and what runs and waits"),
+    "functions invoke": ("functions_invoke", "invoke a function, and see its answer and its log"),
+    "functions logs": ("functions_logs", "see what a function wrote"),
+    "functions deploy": ("functions_deploy", "make a function of a directory or a file"),
+    "mappings list": ("mappings_list", "see the event source mappings, and how they go"),
+    "mappings lag": ("mappings_lag", "see how far the mappings of streams are, lane by lane"),
     "explain": ("explain", "see why an event matches a pattern or a rule, or does not"),
     "lint": ("lint", "find rules that never match, that repeat each other, or mean something else"),
     "bench": ("bench", "measure a server, and check that it loses and repeats nothing"),
@@ -132,7 +138,7 @@ def _list_of_commands(group: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"eventcore {group}".strip(),
         usage=f"eventcore {group}COMMAND [options]",
-        description="Queues, event buses and streams that lose nothing, as on AWS.",
+        description="Queues, event buses, streams and functions that lose nothing, as on AWS.",
         epilog="commands:\n"
         + "\n".join(lines)
         + f"\n\n`eventcore {group}COMMAND --help` tells more.",

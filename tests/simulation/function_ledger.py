@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from eventcore.mappings.mapping_spec import FOR_EVER, LanePosition, MappingSpec
-from eventcore.mappings.shard_lane import lane_of
+from eventcore.mappings.shard_lane import lane_of, lanes_of
 
 __all__ = ["Call", "Item", "Ledger", "Life", "MappingLife", "covers"]
 
@@ -78,6 +78,8 @@ class MappingLife:
         """Whether the record is behind a position that was durable."""
         ordinal, number = item.place
         for position in self.settled:
+            if position.lanes != lanes_of(self.spec):
+                return False  # the shard begins anew, at its lowest lane
             if position.ordinal == ordinal and position.lane == lane_of(item.key, position.lanes):
                 return number < position.number or position.is_end
         return False
@@ -106,6 +108,8 @@ class Ledger:
         self.gone: set[tuple[str, int]] = set()
         """Items that are not there any more, by name of their source."""
         self.running: list[Call] = []
+        self.overdue: set[int] = set()
+        """Items that were in flight when the process stood still for longer than that may last."""
         self.invocations = 0
         self.repeats = 0
 
@@ -146,7 +150,8 @@ class Ledger:
         if mapping.spec.is_queue and not mapping.spec.source_arn.endswith(".fifo"):
             return
         keys = {item.key for item in items}
-        busy = {item.key for other in others for item in other.items}
+        running = [item for other in others for item in other.items]
+        busy = {item.key for item in running if item.number not in self.overdue}
         assert not keys & busy, f"{keys & busy} at the same time"
         for key in keys:
             own = [item.number for item in items if item.key == key]

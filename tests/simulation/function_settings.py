@@ -22,6 +22,7 @@ __all__ = [
     "REGION",
     "SOURCES",
     "STREAMS",
+    "VISIBILITY_MS",
     "config_of",
     "function",
     "invoke_config",

@@ -54,6 +54,7 @@ from tests.simulation.function_settings import (
     REGION,
     SOURCES,
     STREAMS,
+    VISIBILITY_MS,
     config_of,
     function,
     invoke_config,
@@ -520,7 +521,10 @@ class FunctionWorld:
 
     async def _jump(self) -> None:
         """Some time in which the process stood still."""
-        self.clock.advance(self.chance.choice([0, 500, 5_000, 40_000]))
+        duration_ms = self.chance.choice([0, 500, 5_000, 5_000, 40_000])
+        if duration_ms > VISIBILITY_MS // 2:
+            self.ledger.overdue.update(self.ledger.items)
+        self.clock.advance(duration_ms)
         await _turn(1)
 
     async def _turn(self) -> None:
@@ -587,9 +591,9 @@ class FunctionWorld:
             await self._settle()
             if closing.done():
                 break
-            next_ms = self.clock.next_deadline()
-            if next_ms is not None:
-                self.clock.advance_to(max(next_ms, self.clock.now_ms()))
+            now_ms = self.clock.now_ms()
+            next_ms = self.clock.next_deadline() or now_ms
+            self.clock.advance_to(max(now_ms, min(next_ms, now_ms + 1_000)))
             await asyncio.sleep(0)
         else:
             raise AssertionError("the engine does not close")

@@ -22,6 +22,8 @@ from eventcore.errors import UnsupportedOperation
 from eventcore.patterns.describe import escape_text
 
 __all__ = [
+    "FUNCTIONS_PATH",
+    "MAPPINGS_PATH",
     "QUEUES_PATH",
     "add_endpoint_arguments",
     "arn_of",
@@ -40,7 +42,10 @@ CONNECTIONS: Final = 4
 ANSWER_TIMEOUT_S: Final = 60.0
 """How long one call may take, unless a command says otherwise."""
 QUEUES_PATH: Final = "/_eventcore/queues"
-NO_QUEUE: Final = "QueueDoesNotExist"
+FUNCTIONS_PATH: Final = "/_eventcore/functions"
+MAPPINGS_PATH: Final = "/_eventcore/mappings"
+NO_RESOURCE: Final = frozenset(("QueueDoesNotExist", "ResourceNotFoundException"))
+"""What the door says when it is there, and what was asked for is not."""
 
 T = TypeVar("T")
 
@@ -109,7 +114,7 @@ async def look_inside(client: AwsJsonClient, path: str, decode: Callable[[bytes]
     try:
         return decode(await client.get(path))
     except CallFailed as error:
-        if error.status not in (403, 404, 405, 501) or error.code == NO_QUEUE:
+        if error.status not in (403, 404, 405, 501) or error.code in NO_RESOURCE:
             raise
         raise _no_door(client, path) from error
     except msgspec.DecodeError as error:
