@@ -4,6 +4,9 @@
     python -m bench.bench_functions --quick                 # short rounds: 2 minutes
     python -m bench.bench_functions --only queue stream     # parts of it
     python -m bench.bench_functions --json results.json     # keeps all rounds
+    python -m bench.bench_functions --results results.json  # prints them again, measures nothing
+
+`--page docs/performance/functions.md` renews the figures of that page.
 
 Parts: `queue` and `stream` are what mappings of a program carry (`function_sources.py`), `start` is
 how soon a handler begins (`function_starts.py`), `process` are functions in processes
@@ -32,7 +35,8 @@ import uvloop
 
 from bench.function_bisect import measure_bisect
 from bench.function_curves import measure_curves, measure_idle
-from bench.function_load import machine
+from bench.function_load import machine, state
+from bench.function_page import read_results, update_page
 from bench.function_processes import measure_processes
 from bench.function_sources import measure_queue, measure_stream
 from bench.function_starts import measure_starts
@@ -76,6 +80,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of each measurement (default 3)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes all rounds")
+    parser.add_argument(
+        "--results", type=Path, metavar="FILE", help="takes these, measures nothing"
+    )
+    parser.add_argument("--page", type=Path, metavar="FILE", help="renews a page's figures")
     return parser.parse_args()
 
 
@@ -105,11 +113,12 @@ async def run(arguments: argparse.Namespace) -> Results:
     effort = QUICK if arguments.quick else Effort()
     if arguments.rounds:
         effort = Effort(**{**vars(effort), "rounds": arguments.rounds})
-    results = Results(machine=machine())
+    results = Results(machine=f"{machine()}; before {state()}")
     for part in arguments.only:
         began_s = time.perf_counter()
         await measure(part, results, effort)
         say(f"{part}: {time.perf_counter() - began_s:.0f} s")
+    results.machine += f"; after {state()}"
     return results
 
 
@@ -118,11 +127,14 @@ def main() -> None:
     arguments = parse_arguments()
     raise_file_limit(FILES_WANTED)
     configure_logging(level="error")  # `bisect` discards on purpose
-    results = uvloop.run(run(arguments))
-    print(f"before: {results.machine}\nafter: {machine()}\n")
+    kept = arguments.results
+    results = read_results(kept) if kept else uvloop.run(run(arguments))
+    print(f"{results.machine}\n")
     show(results)
     if arguments.json:
         write(results, arguments.json)
+    if arguments.page:
+        update_page(results, arguments.page)
     if not results.is_good:
         sys.exit(1)
 

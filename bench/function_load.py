@@ -34,6 +34,7 @@ __all__ = [
     "machine",
     "opened",
     "spending",
+    "state",
     "until",
 ]
 
@@ -134,12 +135,17 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 def machine() -> str:
-    """Cores, processor, system, load, and what the disk takes to make a write durable."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    """Cores, processor, system."""
     return (
         f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}; load {load}; fsync of 4 KiB {_fsync_ms():.2f} ms"
+        f"Python {platform.python_version()}"
     )
+
+
+def state() -> str:
+    """What the machine is like now: its load, and what the disk takes to make a write durable."""
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"load {load}, fsync of 4 KiB {_fsync_ms():.2f} ms"
 
 
 def _processor() -> str:

@@ -2,7 +2,8 @@
 rests: what the documentation warns of, in numbers.
 
 The other work are tasks that ask for a queue's counts, again and again, giving way to the loop
-between two of them. Beside the invocations stands how much of that work was done meanwhile.
+between two of them. Beside the invocations, one after the other, stands how much of that work was
+done meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from eventcore.runtime.broker import Broker
 __all__ = ["measure_threads"]
 
 READERS: Final = 8
-CALLERS: Final = 4
 WORK_S: Final = 0.001
 SHORT: Final = {"turns": 1}
 WARM_UP: Final = 8
@@ -102,17 +102,14 @@ async def _round(
     seconds: float,
     reads: list[int],
 ) -> None:
-    histogram = Histogram()
-
-    async def call(end_s: float) -> None:
-        while (began_s := time.perf_counter()) < end_s:
-            await broker.functions.invoke(KINDS[kind], event)
-            histogram.record(int((time.perf_counter() - began_s) * 1e9))
-            await asyncio.sleep(0)  # a coroutine that waits for nothing gives no turn to others
-
-    await asyncio.gather(*(broker.functions.invoke(KINDS[kind], SHORT) for _ in range(WARM_UP)))
+    functions, histogram = broker.functions, Histogram()
+    for _ in range(WARM_UP):
+        await functions.invoke(KINDS[kind], SHORT)
     reads_before, began_s = reads[0], time.perf_counter()
-    await asyncio.gather(*(call(began_s + seconds) for _ in range(CALLERS)))
+    while (now_s := time.perf_counter()) < began_s + seconds:
+        await functions.invoke(KINDS[kind], event)
+        histogram.record(int((time.perf_counter() - now_s) * 1e9))
+        await asyncio.sleep(0)  # a coroutine that waits for nothing gives no turn to others
     elapsed_s = time.perf_counter() - began_s
     figures.add(name, "invocations/s", histogram.summary().count / elapsed_s)
     figures.add(f"{name}, p50", "ms", histogram.percentile_ns(0.5) / 1e6)

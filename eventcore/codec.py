@@ -7,12 +7,16 @@ with a default reads old rows). JSON is for the wire and for events.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
 import orjson
 
+from eventcore.errors import InvalidParameter
+
 __all__ = [
+    "check_record",
     "compact_json",
     "decode_json",
     "encode_json",
@@ -44,6 +48,26 @@ encode_json: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
 def record_decoder(record_type: type[T]) -> Callable[[bytes], T]:
     """The decoder for rows of one record type. Build it once, at import."""
     return msgspec.msgpack.Decoder(record_type).decode
+
+
+def check_record(record: msgspec.Struct) -> None:
+    """Raises InvalidParameter, with the member's name, for a record that could be written and not
+    be read back: a number for a text, a float for an int. For records of what a program gave.
+    """
+    for name, decode in _member_decoders(type(record)):
+        value = getattr(record, name)
+        try:
+            decode(encode_record(value))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise InvalidParameter(name, f"Can not be stored: {error}.", value) from error
+
+
+@lru_cache(maxsize=64)
+def _member_decoders(
+    record_type: type[msgspec.Struct],
+) -> tuple[tuple[str, Callable[[bytes], Any]], ...]:
+    fields = msgspec.structs.fields(record_type)
+    return tuple((field.name, record_decoder(field.type)) for field in fields)
 
 
 def json_decoder(

@@ -12,6 +12,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
+
 from eventcore import limits
 from eventcore.api.functions_address import (
     FunctionAddress,
@@ -56,6 +58,8 @@ __all__ = ["CONCURRENCY_OPERATIONS"]
 
 READY: Final = "READY"
 IN_PROGRESS: Final = "IN_PROGRESS"
+FAILED: Final = "FAILED"
+INIT_FAILURE: Final = "FUNCTION_ERROR_INIT_FAILURE"
 
 
 # Reserved concurrency
@@ -139,7 +143,7 @@ def put_provisioned_concurrency_config(
     now_ms = call.engine.now_ms()
     call.engine.functions.run(function, function.set_provisioned(qualifier, wanted, now_ms))
     record = ProvisionedRecord(wanted, now_ms)
-    return call.encode(ProvisionedAnswer(*_provisioned_values(record, 0)))
+    return call.encode(_provisioned_answer(record, 0, has_failed=False))
 
 
 def get_provisioned_concurrency_config(
@@ -155,8 +159,7 @@ def get_provisioned_concurrency_config(
             "No Provisioned Concurrency Config found for this function",
             status=404,
         )
-    ready = call.engine.functions.provisioned_ready(function, qualifier)
-    return call.encode(ProvisionedAnswer(*_provisioned_values(record, ready)))
+    return call.encode(_provisioned_now(call, function, qualifier, record))
 
 
 def delete_provisioned_concurrency_config(
@@ -180,12 +183,11 @@ def list_provisioned_concurrency_configs(
     call.engine.look(function)
     records = function.all_provisioned()
     page, marker = page_of(sorted(records), str, request.marker, request.max_items)
-    functions = call.engine.functions
     items = [
         ProvisionedItemShape(
             f"{function.arn}:{qualifier}",
-            *_provisioned_values(
-                records[qualifier], functions.provisioned_ready(function, qualifier)
+            *msgspec.structs.astuple(
+                _provisioned_now(call, function, qualifier, records[qualifier])
             ),
         )
         for qualifier in page
@@ -245,12 +247,30 @@ def _check_capacity(call: Call, function: Function, qualifier: str, wanted: int)
         )
 
 
-def _provisioned_values(record: ProvisionedRecord, ready: int) -> tuple[int, int, int, str, str]:
-    """The members of an answer: requested, available, allocated, status, when it was changed."""
+def _provisioned_now(
+    call: Call, function: Function, qualifier: str, record: ProvisionedRecord
+) -> ProvisionedAnswer:
+    functions = call.engine.functions
+    ready = functions.provisioned_ready(function, qualifier)
+    has_failed = functions.provisioning_failed(function, qualifier)
+    return _provisioned_answer(record, ready, has_failed=has_failed)
+
+
+def _provisioned_answer(
+    record: ProvisionedRecord, ready: int, *, has_failed: bool
+) -> ProvisionedAnswer:
+    """What was asked for, what is there, and how that goes on."""
     available = min(ready, record.requested)
-    status = READY if available == record.requested else IN_PROGRESS
+    status = READY if available == record.requested else FAILED if has_failed else IN_PROGRESS
     modified = datetime.fromtimestamp(record.modified_ms / 1000, UTC)
-    return record.requested, available, available, status, f"{modified:%Y-%m-%dT%H:%M:%S}+0000"
+    return ProvisionedAnswer(
+        record.requested,
+        available,
+        available,
+        status,
+        f"{modified:%Y-%m-%dT%H:%M:%S}+0000",
+        INIT_FAILURE if status == FAILED else None,
+    )
 
 
 _CONCURRENCY: Final = "/2017-10-31/functions/{FunctionName}/concurrency"

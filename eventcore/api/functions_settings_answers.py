@@ -60,6 +60,7 @@ class ProvisionedAnswer(_Answer, frozen=True):
     allocated_provisioned_concurrent_executions: int
     status: str
     last_modified: str
+    status_reason: str | None = None
 
 
 class ProvisionedItemShape(_Answer, frozen=True):
@@ -71,6 +72,7 @@ class ProvisionedItemShape(_Answer, frozen=True):
     allocated_provisioned_concurrent_executions: int
     status: str
     last_modified: str
+    status_reason: str | None = None
 
 
 class ListProvisionedAnswer(_Answer, frozen=True):

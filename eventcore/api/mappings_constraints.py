@@ -61,6 +61,7 @@ POLLERS_MAX_DEFAULT: Final = 200
 _FIFO_BATCH_MAX: Final = 10
 _RECORD_AGE_MS_MIN: Final = 60_000
 _QUEUE_POLLERS_MIN: Final = 2
+_QUEUE_POLLERS_MAX: Final = 2_000
 
 # The model
 
@@ -295,5 +296,7 @@ def _check_queue_spec(spec: MappingSpec) -> None:
     assert pollers.pollers_max is not None
     if pollers.pollers_min < _QUEUE_POLLERS_MIN:
         raise invalid_value("MinimumPollers must be at least 2 for SQS event sources.")
+    if pollers.pollers_max > _QUEUE_POLLERS_MAX:
+        raise invalid_value("MaximumPollers must be at most 2000 for SQS event sources.")
     if pollers.pollers_max < pollers.pollers_min:
         raise invalid_value("MaximumPollers must not be less than MinimumPollers.")

@@ -288,7 +288,7 @@ class Environment:
     # The process
 
     def _spawn(self, command: list[str], variables: dict[str, str], task_root: Path) -> None:
-        """Starts the process. Raises OSError, but for a command that cannot be run."""
+        """Starts the process. Raises OSError, but for what cannot be run as it is configured."""
         ours, theirs = os.pipe()
         self._log = LogCapture(ours, self._sink, *self.version)
         try:
@@ -306,6 +306,11 @@ class Environment:
             if error.errno != errno.ENOEXEC:
                 raise
             self._failure = _entry_failure(command[0], task_root, error)
+        except (
+            ValueError
+        ) as error:  # a variable that the system does not take: a NUL, a name with =
+            text = f"fork/exec {command[0]}: {error}"
+            self._failure = _Failure("Runtime.InvalidEntrypoint", text)
         finally:
             os.close(theirs)
 

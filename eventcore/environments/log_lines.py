@@ -30,6 +30,8 @@ DRAIN_BYTES_MAX: Final = 256 * 1024
 LINE_BYTES_MAX: Final = 64 * 1024
 """A longer line is cut into several."""
 LINES_BYTES_MAX: Final = 1024 * 1024
+LINE_BYTES: Final = 32
+"""What each line counts beside its own bytes, so that empty ones are bounded, too."""
 
 
 class LogSink(Protocol):
@@ -143,11 +145,24 @@ class LogCapture:
             self._fd = -1
 
     def _feed(self, data: bytes) -> None:
+        if self._taken_bytes > LINES_BYTES_MAX:
+            self._pass_over(self._partial + data)
+            return
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()
         for line in lines:
             self._take(self._cut(line))
         self._partial = self._cut(self._partial)
+
+    def _pass_over(self, data: bytes) -> None:
+        """Takes nothing but the tail, and counts: a flood of short lines must not cost the loop
+        as much as lines that are kept.
+        """
+        lines, end, rest = data.rpartition(b"\n")
+        if end:
+            self._dropped += lines.count(b"\n") + 1
+            self._add_to_tail(lines)
+        self._partial = self._cut(rest)
 
     def _cut(self, line: bytes) -> bytes:
         """Takes the parts of a line that is too long; returns what is left of it."""
@@ -158,7 +173,7 @@ class LogCapture:
 
     def _take(self, line: bytes) -> None:
         self._add_to_tail(line)
-        self._taken_bytes += len(line) + 1
+        self._taken_bytes += len(line) + LINE_BYTES
         if self._taken_bytes > LINES_BYTES_MAX:
             self._dropped += 1
             return

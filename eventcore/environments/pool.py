@@ -160,6 +160,12 @@ class Environments:
         key = (function_arn, version)
         return min(self._count_ready(key), self._provisioning.wanted(key))
 
+    def provisioning_failed(self, function_arn: str, version: str) -> bool:
+        """Whether environments that are to be kept could not be initialised, by the function's own
+        fault, when that was tried last.
+        """
+        return self._provisioning.has_failed((function_arn, version))
+
     def retire(self, function_arn: str, version: str | None = None) -> None:
         """Ends the environments of a version, or of all versions of a function: idle ones now, busy
         ones after their invocation. Provisioned ones of a single version are started anew; with
@@ -442,12 +448,12 @@ class Environments:
         return {environment.task_root for environment in self._living}
 
     async def _start_provisioned(self, version: Version, config: FunctionConfig) -> bool:
-        """Starts one for a provisioned version; False where it cannot be initialised or there is no
-        room. Raises FailedInvocation, InvalidCode.
+        """Starts one for a provisioned version; False where it cannot be initialised. Raises
+        FailedInvocation where there is no room, too; InvalidCode.
         """
         if not self._has_room():
             self._make_room()
-            return False
+            raise FailedInvocation("No room is left for execution environments.")
         self._promised += 1
         environment = await self._start(version, config, "provisioned-concurrency")
         if environment.has_failed:

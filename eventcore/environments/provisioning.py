@@ -23,11 +23,13 @@ Version = tuple[str, str]
 
 
 class _Target:
-    __slots__ = ("config", "count", "over", "settled")
+    __slots__ = ("config", "count", "has_failed", "over", "settled")
 
     def __init__(self, config: FunctionConfig, count: int) -> None:
         self.config = config
         self.count = count
+        # The latest start has failed, and the function is to blame.
+        self.has_failed = False
         # Set when all are there, or when one has failed.
         self.settled = asyncio.Event()
         # Set when another target is in its place, or none.
@@ -49,8 +51,9 @@ class _Target:
 
 @final
 class Provisioning:
-    """`start` starts one environment and offers it; it says whether that was possible. `count`
-    tells how many initialised ones a version has, busy ones included.
+    """`start` starts one environment and offers it; it says whether that could be initialised, and
+    raises InvalidCode where it never can, FailedInvocation where the function is not to blame.
+    `count` tells how many initialised ones a version has, busy ones included.
     """
 
     def __init__(
@@ -68,6 +71,11 @@ class Provisioning:
         """How many environments of a version are to be there."""
         target = self._targets.get(version)
         return 0 if target is None else target.count
+
+    def has_failed(self, version: Version) -> bool:
+        """Whether its environments could not be initialised when that was tried last."""
+        target = self._targets.get(version)
+        return target is not None and target.has_failed
 
     @property
     def wanted_in_all(self) -> int:
@@ -113,8 +121,11 @@ class Provisioning:
                     return
                 try:
                     is_started = await self._start(version, target.config)
-                except (FailedInvocation, InvalidCode):
+                    target.has_failed = not is_started
+                except FailedInvocation:
                     is_started = False
+                except InvalidCode:
+                    is_started, target.has_failed = False, True
                 if is_started:
                     pause_s = PAUSE_S_FIRST
                     continue

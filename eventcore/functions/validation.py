@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from eventcore import limits
+from eventcore.codec import check_record
 from eventcore.errors import InvalidParameter, LimitExceeded
 from eventcore.functions.function_spec import LATEST, FunctionConfig, InvokeConfig
 
@@ -38,7 +39,8 @@ def is_version(qualifier: str) -> bool:
 
 
 def check_config(config: FunctionConfig) -> None:
-    """The numbers of a configuration."""
+    """The types and the numbers of a configuration."""
+    check_record(config)
     _check_range("timeout", config.timeout_ms, 1, limits.FUNCTION_TIMEOUT_MS_MAX, " ms")
     _check_range("memory_size", config.memory_mb, 1, limits.FUNCTION_MEMORY_MB_MAX, " MB")
 
@@ -63,7 +65,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
 
 def check_reserved(reserved: int | None) -> None:
     """Reserved concurrency; what is left of the account's is not known here."""
-    if reserved is not None and reserved < 0:
+    if reserved is not None and (reserved.__class__ is not int or reserved < 0):
         raise InvalidParameter("reserved_concurrent_executions", "Must be 0 or more.", reserved)
 
 
@@ -75,6 +77,7 @@ def check_recursive_loop(recursive_loop: str) -> None:
 
 def check_invoke_config(config: InvokeConfig, function_arn: str) -> None:
     """The settings of asynchronous invocations; whether destinations exist is not known here."""
+    check_record(config)
     if config.retries_max is not None:
         _check_range("maximum_retry_attempts", config.retries_max, 0, limits.INVOKE_RETRIES_MAX)
     if config.age_ms_max is not None:

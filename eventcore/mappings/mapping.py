@@ -9,7 +9,7 @@ Rules of this file:
   and nothing else, except when LastProcessingResult changes.
 - All positions of a shard have the same number of lanes. The first one of another number ends the
   others: whoever changes it brings all lanes of the shard in one `settle`.
-- Positions belong to one stream, known by its creation: `start_over` leaves them behind when the
+- Positions belong to one stream, known by its identity: `start_over` leaves them behind when the
   source is another stream of that name.
 """
 
@@ -121,17 +121,24 @@ class EventSourceMapping:
     # Settings and state
 
     def create(
-        self, spec: MappingSpec, is_enabled: bool, now_ms: int, stream_created_ms: int = 0
+        self,
+        spec: MappingSpec,
+        is_enabled: bool,
+        now_ms: int,
+        stream_identity: tuple[int, int] = (0, 0),
     ) -> Outcome[None]:
-        """Makes the mapping, in the state Creating."""
+        """Makes the mapping, in the state Creating. `stream_identity` is the stream's creation and
+        component.
+        """
         state = self._next(NO_STATE, CREATE)
         record = MappingRecord(
             spec,
             state,
             now_ms,
             now_ms,
-            stream_created_ms=stream_created_ms,
+            stream_created_ms=stream_identity[0],
             is_enabled=is_enabled,
+            stream_component=stream_identity[1],
         )
         return self._done(put_row(_KEY, record, is_new=True))
 
@@ -208,15 +215,19 @@ class EventSourceMapping:
         self._drop_shard(ordinal, mutations)
         return Outcome(None, tuple(mutations))
 
-    def start_over(self, stream_created_ms: int) -> Outcome[None]:
-        """Drops all positions: the source is another stream of that name, which was created then.
-        All of its records came after the mapping, so none of them may be passed over.
+    def start_over(self, stream_identity: tuple[int, int]) -> Outcome[None]:
+        """Drops all positions: the source is another stream of that name, which is this one. All of
+        its records came after the mapping, so none of them may be passed over.
         """
         mutations: list[Mutation] = []
         for ordinal in list(self._shards):
             self._drop_shard(ordinal, mutations)
         record = msgspec.structs.replace(
-            self.record, stream_created_ms=stream_created_ms, result=NO_RECORDS_PROCESSED
+            self.record,
+            stream_created_ms=stream_identity[0],
+            stream_component=stream_identity[1],
+            is_anew=True,
+            result=NO_RECORDS_PROCESSED,
         )
         self._do(put_row(_KEY, record), mutations)
         return Outcome(None, tuple(mutations))

@@ -1,8 +1,8 @@
 """What the settings of a mapping may be, as far as they tell it themselves.
 
 Names of parameters in the errors are AWS's, as members of CreateEventSourceMapping; reasons are its
-texts where it has one. What a setting means beside the source and the function is the runtime's to
-check.
+texts where it has one. A setting of another type, which only a program can give, is named as in
+MappingSpec. What a setting means beside the source and the function is the runtime's to check.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from eventcore import limits
 from eventcore.arn import parse_arn
+from eventcore.codec import check_record
 from eventcore.errors import InvalidParameter
 from eventcore.mappings.mapping_spec import BEGINNING, FOR_EVER, MappingSpec
 from eventcore.mappings.source_filter import SourceFilter
@@ -62,6 +63,7 @@ _OF_QUEUES: Final = {"concurrency_max": "ScalingConfig", "pollers": "Provisioned
 
 def check_spec(spec: MappingSpec, now_ms: int) -> None:
     """Raises InvalidParameter, and InvalidPattern for a filter."""
+    check_record(spec)
     service, resource = (spec.source_arn.split(":", 5) + [""] * 6)[2:6:3]
     is_stream = service == "kinesis" and resource.startswith("stream/")
     if parse_arn(spec.source_arn).service != "sqs" and not is_stream:

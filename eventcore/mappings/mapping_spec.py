@@ -94,7 +94,9 @@ class MappingRecord(msgspec.Struct, frozen=True, array_like=True):
     """The row of a mapping. `state` is one of AWS's; `reason` why (StateTransitionReason);
     `result` is LastProcessingResult. `epoch` counts the changes of its settings.
     `is_enabled` is what the state ends in: Enabled or Disabled.
-    `stream_created_ms` is the creation of the stream that its positions belong to, 0 for a queue.
+    `stream_created_ms` is the creation of the stream that its positions belong to, 0 for a queue;
+    `stream_component` tells it from another one of its name that was made in the same millisecond.
+    `is_anew`: that stream is not the one that the mapping was made for.
     """
 
     spec: MappingSpec
@@ -106,6 +108,15 @@ class MappingRecord(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 1
     stream_created_ms: int = 0
     is_enabled: bool = True
+    stream_component: int = 0
+    is_anew: bool = False
+
+    def is_of_stream(self, identity: tuple[int, int]) -> bool:
+        """Whether its positions belong to the stream with this creation and component. Component 0
+        is of rows that were written before it was known.
+        """
+        created_ms, component = identity
+        return created_ms == self.stream_created_ms and self.stream_component in (0, component)
 
 
 class BatchRange(msgspec.Struct, frozen=True, array_like=True):

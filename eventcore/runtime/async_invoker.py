@@ -5,7 +5,8 @@ Rules of this file:
 
 - It acts on durable facts only: an event is handed out after the commit of all that it tells. One
   whose end was not reported when the process ends is invoked again: at least once.
-- One lane per function, with at most EVENTS_RUNNING_MAX events at a time; it sleeps until it is
+- One lane per function, with at most EVENTS_RUNNING_MAX events at a time, and no more than the
+  function's reserved concurrency; it sleeps until it is
   woken by a commit, a due retry, or a freed place. A function that nobody can run now has none.
 - Every event's end is reported until the engine has taken it. Success, failure, throttling and
   loops are different ends, and the machine decides what each means.
@@ -112,6 +113,8 @@ class _Lane:
         self._on_end = on_end
         self._is_woken = asyncio.Event()
         self._running: dict[asyncio.Task[None], AsyncAttempt] = {}
+        self._untold: dict[asyncio.Task[None], str] = {}
+        """The request ids of those whose end the machine does not know yet."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def wake(self) -> None:
@@ -142,8 +145,11 @@ class _Lane:
             if not attempts:
                 return
             for attempt, event in attempts:
+                if attempt.request_id in self._untold.values():
+                    continue  # all was loaded anew meanwhile
                 task = asyncio.get_running_loop().create_task(self._serve(attempt, event))
                 self._running[task] = attempt
+                self._untold[task] = attempt.request_id
                 task.add_done_callback(self._served)
 
     async def _due(self, limit: int) -> list[tuple[AsyncAttempt, AsyncEvent]]:
@@ -152,11 +158,20 @@ class _Lane:
         function = engine.find(self.arn)
         if not isinstance(function, Function) or not self._functions.is_runnable(function):
             return []
+        if function.record.reserved is not None:  # more would only be throttled, and wait
+            limit = min(limit, max(function.record.reserved, 1) - len(self._running))
+            if limit <= 0:
+                return []
         attempts = engine.run(function, function.due(engine.now_ms(), limit))
         found = [(attempt, self._event_of(function, attempt)) for attempt in attempts]
         barrier = engine.barrier()
-        if barrier is not None:
-            await barrier
+        try:
+            if barrier is not None:
+                await barrier
+        except asyncio.CancelledError:
+            for attempt in attempts:
+                self._release(attempt)
+            raise
         return found
 
     def _event_of(self, function: Function, attempt: AsyncAttempt) -> AsyncEvent:
@@ -167,6 +182,7 @@ class _Lane:
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
+        self._untold.pop(task, None)
         self._is_woken.set()
         if not task.cancelled() and task.exception() is not None:
             log.error("event_not_reported", function=self.arn, error=str(task.exception()))
@@ -174,6 +190,13 @@ class _Lane:
     # One event
 
     async def _serve(self, attempt: AsyncAttempt, event: AsyncEvent) -> None:
+        try:
+            await self._attempt(attempt, event)
+        except Exception:  # a fault of ours must not keep an event from being tried again
+            log.exception("event_not_served", function=self.arn, request=attempt.request_id)
+            await self._report(lambda f, now_ms: f.throttle(attempt, now_ms))
+
+    async def _attempt(self, attempt: AsyncAttempt, event: AsyncEvent) -> None:
         condition = attempt.condition
         if condition is not None:  # it ends, and the machine did not have its payload at hand
             await self._report(lambda f, now_ms: f.discard(attempt, event, condition, now_ms))
@@ -215,6 +238,8 @@ class _Lane:
     async def _report(self, command: Callable[[Function, int], Outcome[T]]) -> None:
         pause_ms = PAUSE_MS_FIRST
         engine = self._engine
+        task = asyncio.current_task()
+        assert task is not None
         while True:
             try:
                 engine.begin()
@@ -222,11 +247,13 @@ class _Lane:
                 if not isinstance(function, Function):
                     return  # deleted meanwhile, its events with it
                 engine.run(function, command(function, engine.now_ms()))
+                self._untold.pop(task, None)
                 barrier = engine.barrier()
                 if barrier is not None:
                     await barrier
             except StoreError as error:
                 log.warning("event_report_delayed", function=self.arn, error=str(error))
+                self._untold[task] = self._running[task].request_id
                 await engine.sleep(pause_ms)
                 pause_ms = min(2 * pause_ms, PAUSE_MS_MAX)
             except BrokerClosed:
@@ -249,9 +276,9 @@ class _Lane:
             if unfinished:
                 await asyncio.wait(list(unfinished))
             for attempt in unfinished.values():
-                await self._release(attempt)
+                self._release(attempt)
 
-    async def _release(self, attempt: AsyncAttempt) -> None:
+    def _release(self, attempt: AsyncAttempt) -> None:
         try:
             self._engine.begin()
             function = self._engine.find(self.arn)

@@ -69,6 +69,7 @@ from eventcore.stores.factory import Committer, store_for
 __all__ = ["Broker", "Event", "open_broker"]
 
 H = TypeVar("H", bound=Handler)
+F = TypeVar("F", bound=Callable[..., Any])
 DRAIN_MS_DEFAULT: Final = 30_000
 DRAIN_GRACE_MS: Final = 1_000
 """For cancelled handlers to end, and their messages to be given back."""
@@ -384,17 +385,18 @@ class Broker:
         in_process: bool = False,
         memory_mb: int = limits.FUNCTION_MEMORY_MB_DEFAULT,
         environment: Mapping[str, str] | None = None,
-    ) -> Callable[[H], H]:
+    ) -> Callable[[F], F]:
         """Decorator: the handler is a function of this broker, by its own name or `name`. It is
         invoked by `broker.functions.invoke` and `invoke_later`, by rules, by mappings, and over the
         wire where this broker is served.
 
         A handler takes (event, context), as on AWS, or what `eventcore.runtime.handler_binding`
         describes: a typed event, dependencies. A coroutine function runs on the loop, any other in
-        a thread, and `in_process=True` runs one of a module's top level in worker processes, with
-        `memory_mb` and `environment`. `concurrency` reserves so many invocations at a time, and
-        allows no more. `retries_max` (0 to 2), `age_ms_max`, `on_success` and `on_failure` (a
-        queue, its name, or an ARN) are for asynchronous invocations.
+        a thread, and `in_process=True` runs a plain `def` of (event, context), at the top of a
+        module, in worker processes, with `memory_mb` and `environment`. `concurrency` reserves so
+        many invocations at a time, and allows no more. `retries_max` (0 to 2), `age_ms_max`,
+        `on_success` and `on_failure` (a queue, its name, or an ARN) are for asynchronous
+        invocations.
         """
         self._check_not_running()
         return self.functions.function(
@@ -410,7 +412,7 @@ class Broker:
             environment=environment,
         )
 
-    def map(self, source: Source, name: str | None = None, **settings: Any) -> Callable[[H], H]:
+    def map(self, source: Source, name: str | None = None, **settings: Any) -> Callable[[F], F]:
         """Decorator: the handler is a function that gets batches of a queue or a stream, as an
         event source mapping of AWS does. `source` is a queue's name, "stream/NAME", a handle, or an
         ARN; what is named plainly and is not there is created.

@@ -134,6 +134,7 @@ class Functions:
         self, name: str, payload: Any = None, *, qualifier: str | None = None
     ) -> InvocationResult:
         """As `invoke`, but gives AWS's whole answer, an error of the function's included."""
+        _check_qualifier(qualifier)
         raw = _payload(payload, limits.INVOKE_BYTES_MAX, "invoke_bytes_max")
         return await self._engine.functions.invoke(
             self.arn(name), Payload(raw), qualifier=qualifier, wants_log_tail=True
@@ -147,6 +148,7 @@ class Functions:
         It is tried up to three times, one and two minutes apart, and goes to the function's
         `on_failure` then. At least once. `payload` is at most 1 MB. Raises NotFound, LimitExceeded.
         """
+        _check_qualifier(qualifier)
         raw = _payload(payload, limits.INVOKE_LATER_BYTES_MAX, "invoke_later_bytes_max")
         engine = self._engine
         engine.begin()
@@ -180,8 +182,12 @@ class Functions:
 
         Raises UnsupportedOperation without a connector for the URL, and what that says to the URL.
         """
-        config = FunctionConfig(kind=KIND_HTTP, handler=url, timeout_ms=timeout_ms)
         _check_name(name)
+        if url.__class__ is not str:
+            raise InvalidParameter("url", "Must be a str.", url)
+        config = FunctionConfig(
+            kind=KIND_HTTP, handler=url, timeout_ms=_duration("timeout_ms", timeout_ms)
+        )
         self._engine.begin()
         self._engine.functions.ensure(self.arn(name), config)
         await self._durable()
@@ -228,7 +234,11 @@ class Functions:
 
     def map(self, source: Source, name: str | None = None, **settings: Any) -> Callable[[H], H]:
         """Decorator: the handler gets batches of a queue or a stream; see Broker.map."""
+        if not isinstance(source, Queue | Stream | str):
+            reason = "Must be a queue, a stream, the name of one, or an ARN."
+            raise InvalidParameter("source", reason, source)
         _check_settings(settings)
+        self._target(settings.get("on_failure"))  # a wrong one is refused now
         timeout_ms = settings.pop("timeout_ms", None)
         in_process = settings.pop("in_process", False)
 
@@ -272,6 +282,9 @@ class Functions:
         )
         if in_process:
             location, dotted = _place_of(handler)
+            if is_async or call is not handler:
+                reason = "A function of worker processes is a plain def of (event, context)."
+                raise InvalidParameter("handler", reason, chosen)
             runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
             config = msgspec.structs.replace(
                 config, runtime=runtime, handler=dotted, code=FunctionCode(location=location)
@@ -297,13 +310,8 @@ class Functions:
     ) -> InvokeConfig | None:
         if (retries_max, age_ms_max, on_success, on_failure) == (None, None, None, None):
             return None
-        if retries_max is not None and not 0 <= retries_max <= limits.INVOKE_RETRIES_MAX:
-            raise InvalidParameter(
-                "retries_max", f"Must be 0 to {limits.INVOKE_RETRIES_MAX}.", retries_max
-            )
-        low, high = limits.INVOKE_AGE_MS_MIN, limits.INVOKE_AGE_MS_MAX
-        if age_ms_max is not None and not low <= age_ms_max <= high:
-            raise InvalidParameter("age_ms_max", f"Must be {low} to {high}.", age_ms_max)
+        _check_int("retries_max", retries_max, 0, limits.INVOKE_RETRIES_MAX)
+        _check_int("age_ms_max", age_ms_max, limits.INVOKE_AGE_MS_MIN, limits.INVOKE_AGE_MS_MAX)
         return InvokeConfig(
             0, retries_max, age_ms_max, self._target(on_success), self._target(on_failure)
         )
@@ -314,6 +322,8 @@ class Functions:
             return None
         if isinstance(target, Queue):
             return target.arn
+        if target.__class__ is not str or not target:
+            raise InvalidParameter("destination", "Must be a queue, its name, or an ARN.", target)
         if target.startswith("arn:"):
             return target
         return queue_arn(self._account, self._region, target)
@@ -467,6 +477,16 @@ def _payload(value: Any, bytes_max: int, limit: str) -> bytes:
     if len(raw) > bytes_max:
         raise LimitExceeded(limit, bytes_max)
     return raw
+
+
+def _check_qualifier(qualifier: str | None) -> None:
+    if qualifier is not None and qualifier.__class__ is not str:
+        raise InvalidParameter("qualifier", "Must be a str: a version or an alias.", qualifier)
+
+
+def _check_int(name: str, value: int | None, low: int, high: int) -> None:
+    if value is not None and (value.__class__ is not int or not low <= value <= high):
+        raise InvalidParameter(name, f"Must be {low} to {high}.", value)
 
 
 def _duration(name: str, value: int) -> int:

@@ -164,6 +164,13 @@ class Functions:
             return 0
         return self._environments.provisioned_ready(function.arn, version.version)
 
+    def provisioning_failed(self, function: Function, qualifier: str) -> bool:
+        """Whether such environments could not be initialised when that was tried last."""
+        if self._environments is None:
+            return False
+        version = function.resolve(qualifier, 0.0).version
+        return self._environments.provisioning_failed(function.arn, version.version)
+
     # In a request: changing
 
     def create(
@@ -211,8 +218,10 @@ class Functions:
             dead_letter_arn=existing.dead_letter_arn,
             echoed=existing.echoed,
         )
-        if wanted.code != existing.code:
-            self.run(function, function.update_code(None, wanted.code.location, now_ms))
+        if config.kind == KIND_PROCESS and config.code != existing.code:
+            self.run(function, function.update_code(None, config.code.location, now_ms))
+        # What needs no code keeps that of the function's earlier kind.
+        wanted = msgspec.structs.replace(wanted, code=function.latest.config.code)
         if wanted != function.latest.config:
             self.run(function, function.update_config(wanted, now_ms))
         return function
@@ -229,6 +238,7 @@ class Functions:
         self._engine.drop_resource(function.arn)
         self._reserved.pop(_account_of(function.arn), None)
         self._configs.pop(function.arn, None)
+        self._provisioned.pop(function.arn, None)
         if self._environments is not None:
             self._environments.retire(function.arn)
         self._counts.pop(function.arn, None)
@@ -374,7 +384,10 @@ class Functions:
 
     def _read_code(self, arn: str, code: FunctionCode) -> bytes | None:
         self._engine.begin()
-        return self.read_code(self.find(arn), code)
+        function = self.find(arn)
+        if all(version.config.code != code for version in function.versions()):
+            return None  # the invocation has waited, and the code was changed meanwhile
+        return self.read_code(function, code)
 
     def _extended(self, function: Function, trace_header: str) -> str:
         """The trace header to pass on. Raises RecursiveInvocation for a chain that is a loop."""
@@ -420,11 +433,14 @@ class Functions:
     def loaded(self, functions: list[Function]) -> None:
         """Everything was loaded anew."""
         self._reserved.clear()
+        provisioned = set(self._provisioned)  # what was asked for may have come to nothing
         for function in functions:
             if function.has_ready:
                 self._async.wake(function.arn)
             if function.all_provisioned():
-                self._provision_soon(function.arn)
+                provisioned.add(function.arn)
+        for arn in sorted(provisioned):
+            self._provision_soon(arn)
 
     async def close(self, drain_ms: int) -> None:
         """Ends: hands out no more events, lets what runs end within `drain_ms`, stops the rest."""
@@ -468,7 +484,10 @@ class Functions:
         kept = {name: config for name, (count, config) in wanted.items() if count}
         if kept:
             self._provisioned[arn] = kept
-        for name, (count, config) in wanted.items():
+        # What ends comes first, and without a pause: nobody else looks after it.
+        for name, (count, config) in sorted(wanted.items(), key=lambda item: item[1][0]):
+            if count and self._provisioned.get(arn) is not kept:
+                return  # another change came while those before it were started
             try:
                 await self._pool().provision(arn, name, config, count)
             except FailedInvocation as error:

@@ -5,7 +5,8 @@ Rules of this file:
 - A coroutine function runs on the loop, any other in a thread. A saturated event loop starves
   threads (docs/howto/functions.md has the numbers), so plain functions are for programs that are
   mostly idle; others name worker processes.
-- Whatever a callable raises is the result of its invocation. Cancellation from outside ends it; its
+- Whatever a callable raises is the result of its invocation, and is logged with its traceback:
+  what a mapping or a rule invokes has no caller who is told. Cancellation from outside ends it; its
   own time-out is a result, too. A thread can not be stopped: it is left behind, its result dropped.
 """
 
@@ -30,10 +31,13 @@ from eventcore.functions.invocation import (
     Payload,
     timed_out,
 )
+from eventcore.runtime.telemetry import logger_of
 
 __all__ = ["FunctionContext", "LocalFunction", "failure_of", "plain_answer"]
 
 TRACE_LINES_MAX: Final = 50
+
+log = logger_of("eventcore.functions")
 
 Callee = Callable[[Any, "FunctionContext"], Any]
 
@@ -126,13 +130,17 @@ class LocalFunction:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            return failure_of(error, invocation)  # something that it waited for was cancelled
+            # Something that it waited for was cancelled.
+            return _logged_failure(error, invocation)
         except TimeoutError as error:
             if timeout.expired():
+                log.warning("handler_timed_out", **_facts(invocation))
                 return timed_out(invocation)
-            return failure_of(error, invocation)
-        except Exception as error:  # noqa: BLE001  (what a handler raises is its result)
-            return failure_of(error, invocation)
+            return _logged_failure(error, invocation)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise  # the program ends, or this coroutine does
+        except BaseException as error:  # noqa: BLE001  (what a handler raises is its result)
+            return _logged_failure(error, invocation)
 
     async def _run(self, event: Any, context: FunctionContext) -> Any:
         if self._is_async:
@@ -172,6 +180,15 @@ def plain_answer(value: Any) -> Any:
     return dump(mode="json") if dump is not None and not isinstance(value, type) else value
 
 
+def _facts(invocation: Invocation) -> dict[str, str]:
+    return {"function": invocation.function_name, "request": invocation.request_id}
+
+
+def _logged_failure(error: BaseException, invocation: Invocation) -> InvocationResult:
+    log.error("handler_failed", **_facts(invocation), exc_info=error)
+    return failure_of(error, invocation)
+
+
 def failure_of(error: BaseException, invocation: Invocation) -> InvocationResult:
     """The result of a handler that raised, in the shape of AWS's Python runtime."""
     stack = traceback.extract_tb(error.__traceback__)[-TRACE_LINES_MAX:]
@@ -182,10 +199,19 @@ def failure_of(error: BaseException, invocation: Invocation) -> InvocationResult
     ]
     payload = Payload.of(
         {
-            "errorMessage": str(error),
+            "errorMessage": _text_of(error),
             "errorType": type(error).__name__,
             "requestId": invocation.request_id,
             "stackTrace": lines,
         }
     )
     return InvocationResult(payload, UNHANDLED, invocation.version)
+
+
+def _text_of(error: BaseException) -> str:
+    """An error's text, such as JSON can say. An error that can not tell its text is one, too."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001
+        return ""
+    return text.encode(errors="replace").decode()

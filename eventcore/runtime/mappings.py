@@ -76,11 +76,17 @@ log = logger_of("eventcore.mappings")
 
 class Poller(Protocol):
     """Reads a mapping's source and invokes its function. It has its settings from the mapping, as
-    they were when it began: a change of them ends it, and another one begins.
+    they were when it began: a change of them ends it, and another one begins, unless it follows.
     """
 
     def start(self) -> None:
         """Begins. Called within no request; returns at once."""
+        ...
+
+    def follow(self) -> bool:
+        """Goes on with the settings that the mapping has now; what runs keeps those that it began
+        with. Called within no request. False: it can not, and has to be ended.
+        """
         ...
 
     async def stop(self, drain_ms: int) -> None:
@@ -106,7 +112,8 @@ class _Life:
         self.task: asyncio.Task[None] | None = None
 
 
-_Key = tuple[MappingSpec, int]
+_Key = tuple[MappingSpec, tuple[int, int]]
+_NO_STREAM: Final = (0, 0)
 
 
 @final
@@ -179,8 +186,8 @@ class Mappings:
             positions = starting_positions(engine.streams, stream, spec)
         uuid = format_uuid(engine.ids.unique_id())
         mapping = EventSourceMapping(mapping_arn(account, region, uuid), engine.ids)
-        created_ms = 0 if stream is None else stream.created_ms
-        outcome = mapping.create(spec, is_enabled, now_ms, created_ms)
+        identity = _NO_STREAM if stream is None else engine.streams.identity(stream)
+        outcome = mapping.create(spec, is_enabled, now_ms, identity)
         engine.add_resource(EVENT_SOURCE_MAPPING, mapping.arn, mapping)
         engine.run(mapping, outcome)
         engine.run(mapping, mapping.settle(positions))
@@ -404,9 +411,11 @@ class Mappings:
         if life.is_due:
             return  # what is wanted may be another by now
         if life.poller is not None and life.key != key:
-            await _stop(life, STOP_MS)
-            life.is_due = True
-            return
+            if key is None or not life.poller.follow():
+                await _stop(life, STOP_MS)
+                life.is_due = True
+                return
+            life.key = key
         if life.poller is None and key is not None:
             poller = self._make_poller(life.arn, key[0].is_queue)
             poller.start()
@@ -439,13 +448,13 @@ class Mappings:
         functions = engine.functions
         if arn in self._paused or not functions.is_runnable(functions.find(arn)):
             return None
-        created_ms = 0
+        identity = _NO_STREAM
         stream = engine.find(spec.resource_arn)
         if isinstance(stream, Stream):
-            created_ms = stream.created_ms
-            if created_ms != mapping.record.stream_created_ms:
-                engine.run(mapping, mapping.start_over(created_ms))
-        return msgspec.structs.replace(spec, tags={}, echoed={}, metrics=()), created_ms
+            identity = engine.streams.identity(stream)
+            if not mapping.record.is_of_stream(identity):
+                engine.run(mapping, mapping.start_over(identity))
+        return msgspec.structs.replace(spec, tags={}, echoed={}, metrics=()), identity
 
     def _problem_of(self, spec: MappingSpec) -> str | None:
         engine = self._engine

@@ -13,12 +13,14 @@ Rules of this file:
 - No invocation begins before the receive of its messages is durable. What has ended is settled in
   one request with the next receive, and so in one commit; batches that end together share it.
 - What the filter does not want is deleted in the request that received it.
-- After a commit that failed, batches that were not begun are forgotten, and what was to be settled
-  is settled again: its invocations happened.
+- After a commit that failed, messages of batches that were not begun are made visible again, and
+  what was to be settled is settled again: its invocations happened.
 - Batches run at a time up to the mapping's maximum concurrency, or ten for each provisioned poller,
   or QUEUE_MAPPING_CONCURRENCY_MAX. AWS's slow scaling up to that is not copied: all of it is there
   at once. A function that is throttled has fewer batches at a time (`mappings.queue_batch.Slots`),
   and nothing is received that could not be begun.
+- Changed settings are followed from the next turn on: batches that run keep those that they began
+  with, and nobody waits for their end.
 - A FIFO queue has no batching window, as on AWS: it would hold its groups up.
 - Messages are received with the queue's visibility timeout, but for a second at least: one that is
   visible again at once would be received for ever.
@@ -264,6 +266,11 @@ class QueuePoller:
         if self._pause_timer is not None:
             self._soon()
 
+    def follow(self) -> bool:
+        """Goes on with the settings that the mapping has now. Within no request."""
+        self._soon()
+        return not self._is_stopping
+
     @property
     def invocations(self) -> int:
         """Batches that run now."""
@@ -411,6 +418,9 @@ class QueuePoller:
         self._slots.set_bound(self._concurrency_max(setting))
         # In a FIFO queue a group's next message is not to be had before this one is done.
         window_ms = 0 if spec.source_arn.endswith(FIFO_SUFFIX) else spec.batch_window_ms
+        if window_ms != self._batches.window_ms:
+            self._batches.close()
+        self._cancel_waiter()  # it asked for as much as the settings before it allowed
         self._batches.configure(spec.batch_size, window_ms, limits.INVOKE_BYTES_MAX - EVENT_BYTES)
 
     def _concurrency_max(self, setting: QueueMappingSetting) -> int:
@@ -443,10 +453,13 @@ class QueuePoller:
     def _failed(self, request: _Request, error: EventcoreError) -> None:
         """Nothing that a request did is to be relied on."""
         self._requests -= 1
+        dropped = [handle for batch in request.started for handle in batch.receipt_handles]
         for batch in request.started:
             self._batches.end(batch)
-        self._batches.forget()
+        dropped += [item.receipt_handle for item in self._batches.forget()]
         self._ended.extendleft(reversed(request.settled))
+        if dropped:  # some may be of receives that are durable: nobody else gives them back
+            self._ended.append(Settlement(QueueBatch(), released=dropped))
         if isinstance(error, BrokerClosed):
             self._is_over = True
         else:

@@ -391,10 +391,20 @@ class ShardPoller:
         if not self._is_taking:
             return
         for slot in self._slots:
-            if slot.task is None:
-                self._begin(slot, self._step(slot))
+            if slot.task is None and self._is_taking:
+                self._proceed(slot)
         if any(self._lag(slot) >= PASSED_RECORDS for slot in self._slots):
             asyncio.get_running_loop().call_soon(self._settle_passed, PASSED_RECORDS)
+
+    def _proceed(self, slot: _Slot) -> None:
+        """Has a lane that rests do what there is to do. Does not raise: what was read and not given
+        to its lane would be passed over.
+        """
+        try:
+            self._begin(slot, self._step(slot))
+        except Exception:
+            log.exception("mapping_shard_failed", mapping=self._mapping.arn, shard=self._shard_id)
+            self._end("failed")
 
     def _step(self, slot: _Slot) -> Step:
         now_ms = self._engine.clock.now_ms()
@@ -434,7 +444,7 @@ class ShardPoller:
     def _on_timer(self, slot: _Slot) -> None:
         slot.timer, slot.until_ms = None, NEVER
         if slot.task is None and self._is_taking:
-            self._begin(slot, self._step(slot))
+            self._proceed(slot)
 
     async def _run(self, slot: _Slot, step: Step) -> None:
         """Does what there is to do for a lane, until it has to wait, or the poller stops."""
@@ -448,10 +458,10 @@ class ShardPoller:
                 step = self._step(slot)
                 if self._held and not await self._release(isinstance(step, Wait)):
                     return
-                if not self._is_taking:
-                    return
                 if len(self._slots) > 1:
                     self._pump()  # records may have come for other lanes
+                if not self._is_taking:
+                    return
             self._arm(slot, step.until_ms)
         except Exception:
             log.exception("mapping_shard_failed", mapping=self._mapping.arn, shard=self._shard_id)
@@ -474,7 +484,6 @@ class ShardPoller:
     async def _invoke(self, slot: _Slot, batch: LaneBatch) -> bool:
         engine, mapping, lane = self._engine, self._mapping, slot.lane
         request_id = format_uuid(engine.ids.unique_id())
-        mapping.counts.invoked += len(batch.records)
         problem: str | None = PROBLEM_CALL_FAILED
         change: LaneChange | None = None
         try:
@@ -499,6 +508,7 @@ class ShardPoller:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+            mapping.counts.invoked += len(batch.records)
             change = lane.failed(batch, request_id, engine.clock.now_ms())
         except Exception:
             log.exception("batch_failed", function=mapping.function_arn)
@@ -515,6 +525,7 @@ class ShardPoller:
     ) -> bool:
         """Settles what a function's answer means."""
         lane, now_ms = slot.lane, self._engine.clock.now_ms()
+        self._mapping.counts.invoked += len(batch.records)
         failed = first_failed_record(
             answer,
             [record.sequence_number for record in batch.records],
@@ -635,6 +646,9 @@ class ShardPoller:
             return None
         try:
             self._engine.begin()
+            if self._is_of_another_stream():
+                self._end(None)
+                return None
             self._engine.mappings.settle(self._mapping.arn, positions, effects, result)
         except (NotFound, BrokerClosed):
             self._end(None)
@@ -658,6 +672,12 @@ class ShardPoller:
 
         self._engine.hold(_Settling(slots, on_end), None)
         return landed
+
+    def _is_of_another_stream(self) -> bool:
+        """Whether there is another stream of that name by now: positions are the other one's."""
+        streams = self._engine.streams
+        stream = streams.find_stream(self._mapping.stream_arn)
+        return stream is not None and streams.identity(stream) != self._mapping.identity
 
     def _land(self, slots: Sequence[_Slot], error: EventcoreError | None) -> None:
         """A settlement is durable, or is not to be relied on."""

@@ -109,6 +109,10 @@ class StreamPoller:
         for shard in list(self._shards.values()):
             shard.wake()
 
+    def follow(self) -> bool:
+        """Other settings are other lanes, batches and windows: it ends, and another one begins."""
+        return False
+
     async def stop(self, drain_ms: int) -> None:
         """Ends: no batch is begun any more, running ones end and are settled. After `drain_ms`
         those that still run are cancelled and not settled. Does not raise. One that was cancelled
@@ -215,20 +219,22 @@ class StreamPoller:
         if stream is None or stream.status in ("CREATING", "DELETING"):
             return None
         engine.look(stream)
-        if stream.created_ms != record.stream_created_ms:
-            return None
         identity = engine.streams.identity(stream)
+        if not record.is_of_stream(identity):
+            return None
         if self._mapping is None:
             self._mapping = StreamMapping(engine, self._arn, spec, identity)
         if self._mapping.identity != identity:
             return []
         shards = _shards(engine.streams, stream)
         known = _by_shard(mapping.positions())
+        # Told before any is forgotten: where the last one goes, its children come later.
+        is_new = not (known or record.is_anew)
         for ordinal in known.keys() - {shard.ordinal for shard in shards} - self._shards.keys():
             engine.run(mapping, mapping.forget_shard(ordinal))
             del known[ordinal]
         changed: list[LanePosition] = []
-        if not known and stream.created_ms <= record.created_ms:
+        if is_new:
             changed = starting_positions(engine.streams, stream, spec)
             known = _by_shard(changed)
         ready = []

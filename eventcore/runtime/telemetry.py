@@ -94,10 +94,12 @@ def configure_logging(
         *(_console_renderer(is_terminal) if is_console else _json_renderer()),
         _write_to(out),
     ]
+    logging.getLogger(_ROOT).addHandler(_below)
 
 
 def use_standard_logging() -> None:
     """Has all lines go to the standard library's loggers: the state at the start."""
+    logging.getLogger(_ROOT).removeHandler(_below)
     _pipeline[:] = [_keep_if_anybody_listens, withhold_secrets, _hand_to_standard_logging]
 
 
@@ -116,6 +118,19 @@ def logger_of(component: str) -> FilteringBoundLogger:
 
 _pipeline: list[Processor] = []
 """Shared by all loggers, and replaced in place."""
+
+
+@final
+class _FromStandardLogging(logging.Handler):
+    """Takes the lines of parts that stand below this one and know the standard library only."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = {"exc_info": record.exc_info} if record.exc_info else {}
+        logger_of(record.name).log(record.levelno, record.getMessage(), **cause)
+
+
+_ROOT: Final = "eventcore"
+_below: Final = _FromStandardLogging()
 
 
 def _keep_from(lowest: int) -> Processor:

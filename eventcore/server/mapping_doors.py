@@ -160,7 +160,8 @@ def _stream_of(engine: Engine, mapping: EventSourceMapping) -> Stream | None:
     if not isinstance(stream, Stream):
         return None
     engine.look(stream)
-    return stream if stream.created_ms == mapping.record.stream_created_ms else None
+    is_its = mapping.record.is_of_stream(engine.streams.identity(stream))
+    return stream if is_its else None
 
 
 def _lane_keys(engine: Engine, mapping: EventSourceMapping) -> list[tuple[int, int]]:

@@ -113,7 +113,8 @@ def invoke(lambdas: Any, name: str, event: Any, **members: Any) -> tuple[Any, An
 def test_it_answers_one_event_after_another(lambdas, create):
     name = create()
     context = base64.b64encode(b'{"custom": {"a": "b"}}').decode()
-    for event in ({"text": "ü€😀", "n": [1, 2.5, None]}, "text", [], {}):
+    events: list[Any] = [{"text": "ü€😀", "n": [1, 2.5, None]}, "text", [], {}]
+    for event in events:
         answer, told, tail = invoke(lambdas, name, event, ClientContext=context)
         assert told == {
             "event": event,

@@ -4,15 +4,15 @@ No figure is looked at.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from bench.bench_functions import PARTS, TINY, measure
 from bench.function_bisect import MOST
-from bench.function_load import Rounds, Spent, machine
-from bench.stream_figures import Figure, Results, write
+from bench.function_load import Rounds, Spent, machine, state
+from bench.function_page import BEGIN, END, read_results, update_page
+from bench.stream_figures import Curve, Figure, Results, figure, write
 
 
 async def measured(part: str) -> Results:
@@ -33,8 +33,7 @@ async def test_a_part_is_proven_and_has_figures(part: str, tmp_path: Path) -> No
     assert {one.part for one in results.figures} == {part}
     assert all(one.value >= 0 for one in results.figures)
     write(results, tmp_path / "results.json")
-    kept = json.loads((tmp_path / "results.json").read_text())
-    assert len(kept["figures"]) == len(results.figures) > 0
+    assert read_results(tmp_path / "results.json") == results
 
 
 async def test_a_poison_record_is_isolated_as_fast_as_was_asked_for() -> None:
@@ -62,6 +61,22 @@ def test_figures_are_medians_with_targets() -> None:
 
 
 def test_the_machine_is_described() -> None:
-    told = machine()
-    assert "cores" in told
-    assert "fsync" in told
+    assert "cores" in machine()
+    assert "fsync" in state()
+
+
+def test_a_page_is_renewed_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "functions.md"
+    page.write_text(f"# Speed\n\n{BEGIN}old\n{END}rest\n")
+    results = Results(machine="two cores")
+    results.figures.append(
+        figure("queue", "batch 10", "messages/s", [9_000, 30_000, 1], at_least=1e4)
+    )
+    results.curves.append(Curve("invoke", "functions", ((1, 20.0), (100, 30.0))))
+    update_page(results, page)
+    text = page.read_text()
+    assert text.startswith("# Speed\n\n" + BEGIN)
+    assert text.endswith(END + "rest\n")
+    assert "old" not in text
+    assert "| batch 10 | messages/s | 9,000 | 1 | 30,000 | at least 10,000, missed |" in text
+    assert "| invoke | functions | 1: 20, 100: 30 | 1.50 |" in text

@@ -148,3 +148,24 @@ def test_functions_outlive_the_daemon(own_daemon):
     assert (shown["Configuration"]["Description"], shown["Tags"]) == ("d", {"a": "b"})
     assert httpx.get(shown["Code"]["Location"]).status_code == 200
     assert own_daemon.stop() == 0
+
+
+def test_provisioned_concurrency_of_what_can_not_be_initialised_has_failed(functions, name):
+    functions.update_function_code(FunctionName=name, ZipFile=zipped("1 / 0"))
+    version = functions.publish_version(FunctionName=name)["Version"]
+    put = functions.put_provisioned_concurrency_config(
+        FunctionName=name, Qualifier=version, ProvisionedConcurrentExecutions=1
+    )
+    while put["Status"] == "IN_PROGRESS":
+        put = functions.get_provisioned_concurrency_config(FunctionName=name, Qualifier=version)
+    assert (put["Status"], put["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
+    assert put["AvailableProvisionedConcurrentExecutions"] == 0
+
+
+def test_a_variable_that_no_process_takes_is_the_functions_error(functions, name):
+    functions.update_function_configuration(
+        FunctionName=name, Environment={"Variables": {"TEXT": "a\0b"}}
+    )
+    answer = functions.invoke(FunctionName=name)
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorType"] == "Runtime.InvalidEntrypoint"

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -337,3 +337,94 @@ async def test_an_http_endpoint_is_a_function():
             await broker.functions.invoke("sum", [])
     await runner.cleanup()
     assert asked == [[1, 2, 3]]
+
+
+async def run_once(broker, register, *arguments, **settings):
+    async def handler(event): ...
+
+    register(*arguments, **settings)(handler)
+    async with broker.running():
+        pass
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"environment": {"A": 1}},
+        {"environment": {1: "a"}},
+        {"concurrency": 1.5},
+        {"concurrency": True},
+        {"memory_mb": 128.5},
+        {"memory_mb": "128"},
+        {"retries_max": 1.0},
+        {"age_ms_max": 60_000.5},
+        {"on_failure": 5},
+        {"on_success": "arn:aws:sqs:us-east-1:000000000000:\ud800"},
+    ],
+)
+async def test_a_setting_of_another_type_is_refused_and_never_stored(tmp_path, settings):
+    async with eventcore.open(tmp_path / "events.db") as broker:
+        with pytest.raises(InvalidParameter):
+            await run_once(broker, broker.function, **settings)
+    async with eventcore.open(tmp_path / "events.db") as broker:
+        await broker.functions.list()  # it can be opened again
+
+
+@pytest.mark.parametrize(
+    ("source", "settings"),
+    [
+        (5, {}),
+        ("q", {"batch_size": 2.0}),
+        ("q", {"batch_size": "5"}),
+        ("q", {"batch_window_ms": 1_000.0}),
+        ("q", {"report_failures": 1}),
+        ("q", {"concurrency": 2.0}),
+        ("q", {"on_failure": 5}),
+        ("stream/s", {"parallelization": True}),
+        ("stream/s", {"bisect_on_error": 1}),
+        ("stream/s", {"window_ms": 1_000.0}),
+        ("stream/s", {"start": 5}),
+    ],
+)
+async def test_a_mapping_of_another_type_is_refused_and_never_stored(tmp_path, source, settings):
+    async with eventcore.open(tmp_path / "events.db") as broker:
+        with pytest.raises(InvalidParameter):
+            await run_once(broker, broker.map, source, **settings)
+    async with eventcore.open(tmp_path / "events.db") as broker:
+        await broker.functions.list()  # it can be opened again
+
+
+async def test_arguments_of_another_type_are_refused():
+    number: Any = 1.5
+    async with eventcore.open() as broker:
+
+        @broker.function("f")
+        async def f(event): ...
+
+        async with broker.running():
+            with pytest.raises(InvalidParameter, match="qualifier"):
+                await broker.functions.invoke("f", qualifier=number)
+            with pytest.raises(InvalidParameter, match="qualifier"):
+                await broker.functions.invoke_later("f", qualifier=number)
+            with pytest.raises(InvalidParameter, match="url"):
+                await broker.functions.create_endpoint("e", number)
+            with pytest.raises(InvalidParameter, match="timeout_ms"):
+                await broker.functions.create_endpoint("e", "http://a.example", timeout_ms=number)
+
+
+async def test_a_variable_that_no_process_takes_is_the_functions_error():
+    async with eventcore.open() as broker:
+        broker.function("f", in_process=True, environment={"A": "x\0y"})(functions_module.double)
+        async with broker.running():
+            with pytest.raises(FunctionError, match=r"Runtime\.InvalidEntrypoint.*null byte"):
+                await broker.functions.invoke("f")
+
+
+@pytest.mark.parametrize("name", ["one_parameter", "typed", "coroutine", "batch"])
+async def test_worker_processes_run_plain_handlers_only(name):
+    handler = getattr(functions_module, name)
+    async with eventcore.open() as broker:
+        with pytest.raises(InvalidParameter, match=r"plain def of \(event, context\)"):
+            broker.function(in_process=True)(handler)
+        with pytest.raises(InvalidParameter, match=r"plain def of \(event, context\)"):
+            broker.map("q", in_process=True)(handler)

@@ -334,9 +334,11 @@ async def test_provisioning_what_cannot_start_returns_and_leaves_room_for_others
     broken = functions.python("1 / 0")
     await functions.pool.provision(ARN, "1", broken, 2)
     assert functions.pool.provisioned_ready(ARN, "1") == 0
+    assert functions.pool.provisioning_failed(ARN, "1")
     good = functions.python(PID)
     await functions.pool.provision(f"{ARN}-2", "1", good, 50)
     assert functions.pool.provisioned_ready(f"{ARN}-2", "1") <= 1
+    assert not functions.pool.provisioning_failed(f"{ARN}-2", "1")
     assert (await functions.invoke(good, function_arn=f"{ARN}-3")).error is None
     await functions.close()
 
@@ -363,6 +365,7 @@ async def test_what_is_not_the_functions_fault_is_raised(
             await functions.invoke(config)
         await functions.pool.provision(ARN, "1", config, 1)
         assert functions.pool.provisioned_ready(ARN, "1") == 0
+        assert not functions.pool.provisioning_failed(ARN, "1")
     assert (await functions.invoke(config)).error is None
     assert functions.pool._promised == 0
 

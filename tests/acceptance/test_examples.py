@@ -63,6 +63,20 @@ def stream_consumer(folder: Path, _: str) -> None:
         assert ended.stdout == "60 orders, each customer's in order: True\n"
 
 
+def queue_mapping(folder: Path, _: str) -> None:
+    ended = run(str(EXAMPLES / "queue_mapping.py"), cwd=folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "booked [0, 1, 2, 3, 4], message 3 came 2 times\n"
+
+
+def boto3_function(folder: Path, url: str) -> None:
+    """Twice against one daemon: it leaves nothing behind that is in the way of the second run."""
+    for _attempt in range(2):
+        ended = run("-W", "default", str(EXAMPLES / "boto3_function.py"), url, cwd=folder)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout == "the queue is empty, and an invocation answered {'sum': 9}\n"
+
+
 def boto3_client(folder: Path, url: str) -> None:
     """Twice against one daemon: it leaves nothing behind that is in the way of the second run."""
     for _attempt in range(2):
@@ -71,9 +85,10 @@ def boto3_client(folder: Path, url: str) -> None:
         assert ended.stdout == "late by [75, 130]\n"
 
 
-def test_the_boto3_example_says_in_one_line_that_nobody_listens(tmp_path: Path):
+@pytest.mark.parametrize("name", ["boto3_client.py", "boto3_function.py"])
+def test_a_boto3_example_says_in_one_line_that_nobody_listens(name: str, tmp_path: Path):
     url = "http://127.0.0.1:9"
-    ended = run("-W", "default", str(EXAMPLES / "boto3_client.py"), url, cwd=tmp_path)
+    ended = run("-W", "default", str(EXAMPLES / name), url, cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == f"nobody listens on {url}: start `eventcore serve` first\n"
 
@@ -151,8 +166,10 @@ def listening_url(lines: SimpleQueue[str]) -> str:
 
 CHECKS: dict[str, Callable[[Path, str], None]] = {
     "boto3_client.py": boto3_client,
+    "boto3_function.py": boto3_function,
     "embedded_queue.py": embedded_queue,
     "fastapi_app.py": fastapi_app,
+    "queue_mapping.py": queue_mapping,
     "rule_with_two_targets.py": rule_with_two_targets,
     "stream_consumer.py": stream_consumer,
     "test_with_manual_clock.py": manual_clock,
@@ -161,7 +178,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
 
 @pytest.mark.parametrize("name", sorted(CHECKS))
 def test_an_example_does_what_it_says(name: str, tmp_path: Path, request: Any):
-    uses_daemon = name == "boto3_client.py"
+    uses_daemon = name.startswith("boto3_")
     url = request.getfixturevalue("daemon").url if uses_daemon else ""
     check = CHECKS[name]
     check(tmp_path, url)

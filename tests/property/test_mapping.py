@@ -103,7 +103,7 @@ class MappingMachine(RuleBasedStateMachine):
 
     @rule(created_ms=st.integers(1, 9))
     def start_over(self, created_ms: int) -> None:
-        self.take(self.mapping.start_over(created_ms))
+        self.take(self.mapping.start_over((created_ms, 7)))
         self.lanes.clear()
 
     @rule()

@@ -1,5 +1,5 @@
-"""`python -m tests.simulation [--world queues|streams] [--seed N | --seeds A-B] [--steps N]
-[--trace]`: replays seeds.
+"""`python -m tests.simulation [--world queues|streams|functions] [--seed N | --seeds A-B]
+[--steps N] [--trace]`: replays seeds.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import logging
 import sys
 import time
 
+from tests.simulation.function_world import FunctionWorld
 from tests.simulation.stream_world import StreamWorld
 from tests.simulation.world import World
 
 STEPS = 400
+WORLDS = {"queues": World, "streams": StreamWorld, "functions": FunctionWorld}
 STREAMS_SEEN = ("acknowledged", "failed", "deliveries", "pushes")
 
 
 def main() -> int:
     """Runs the worlds asked for; 1 and the way there when one of them breaks a promise."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--world", choices=("queues", "streams"), default="queues")
+    parser.add_argument("--world", choices=tuple(WORLDS), default="queues")
     parser.add_argument("--seed", type=int, help="one seed")
     parser.add_argument("--seeds", default="1-100", help="a range of seeds (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps (default: %(default)s)")
@@ -34,7 +36,7 @@ def main() -> int:
     began = time.perf_counter()
     totals: dict[str, int] = {}
     for seed in seeds:
-        world = StreamWorld(seed) if options.world == "streams" else World(seed)
+        world = WORLDS[options.world](seed)
         try:
             asyncio.run(world.run(options.steps))
         except Exception as error:
@@ -56,8 +58,11 @@ def main() -> int:
     return 0
 
 
-def _seen(world: World | StreamWorld) -> dict[str, int]:
+def _seen(world: World | StreamWorld | FunctionWorld) -> dict[str, int]:
     """What happened in a world that its steps do not tell."""
+    if isinstance(world, FunctionWorld):
+        told = {"acknowledged": world.acknowledged, "failed": world.failed}
+        return {**told, "invocations": world.ledger.invocations, "repeats": world.ledger.repeats}
     if isinstance(world, StreamWorld):
         return {name: getattr(world, name) for name in STREAMS_SEEN}
     names = ("acknowledged", "failed", "deliveries", "repeats", "renewals")

@@ -52,10 +52,11 @@ def _look_at_positions(world: FunctionWorld, mapping: EventSourceMapping) -> Non
     life = world.mappings[mapping.uuid]
     found = world.engine.streams.find_stream(mapping.spec.resource_arn)
     positions = mapping.positions()
-    is_same = found is not None and found.created_ms == mapping.record.stream_created_ms
-    if not is_same:
+    if found is None or found.created_ms != mapping.record.stream_created_ms:
         life.settled = []
         return
+    if life.settled_of != world.life(found):
+        life.settled, life.settled_of = [], world.life(found)
     now = {(each.ordinal, each.lane): each for each in positions}
     for before in life.settled:
         after = now.get((before.ordinal, before.lane))
@@ -160,7 +161,9 @@ def _enabled(world: FunctionWorld) -> list[MappingLife]:
 def _left_messages(world: FunctionWorld) -> list[Any]:
     """Messages in queues that have a mapping."""
     sources = {m.spec.source_arn for m in _enabled(world) if m.spec.is_queue}
-    return [(arn, _numbers(world, q)) for arn in sources if len(q := world.engine.queue(arn)._entries)]
+    return [
+        (arn, _numbers(world, q)) for arn in sources if len(q := world.engine.queue(arn)._entries)
+    ]
 
 
 def _records(world: FunctionWorld, found: Stream) -> list[Item]:

@@ -95,7 +95,9 @@ class Handler:
         consumer = mapping.uuid
         if mapping.spec.is_queue:
             consumer = mapping.spec.source_arn
-        return await _Run(world, invocation, Call(self._name, consumer, items, mapping), event).run()
+        return await _Run(
+            world, invocation, Call(self._name, consumer, items, mapping), event
+        ).run()
 
     async def _audit(self, invocation: Invocation, event: Any) -> InvocationResult:
         world = self._world
@@ -258,4 +260,3 @@ def body_of(record: dict[str, Any]) -> dict[str, Any]:
     found = json.loads(text)
     assert isinstance(found, dict)
     return found
-

@@ -25,8 +25,8 @@ from eventcore.mappings.shard_lane import lane_of, lanes_of
 
 __all__ = ["Call", "Item", "Ledger", "Life", "MappingLife", "covers"]
 
-Life = tuple[str, int]
-"""A name, and the component of its machine: one of the same name that is made anew is another."""
+Life = tuple[str, int, int]
+"""A name, the component of its machine, and when it was made: what is made anew is another."""
 
 
 @dataclass
@@ -56,6 +56,8 @@ class MappingLife:
     """The number of the first record that it is about, by shard, in the stream of that time."""
     settled: list[LanePosition] = field(default_factory=list)
     """The positions that a quiet moment saw."""
+    settled_of: Life = ("", 0, 0)
+    """The stream that they belong to."""
 
     @property
     def spec(self) -> MappingSpec:
@@ -78,8 +80,8 @@ class MappingLife:
         """Whether the record is behind a position that was durable."""
         ordinal, number = item.place
         for position in self.settled:
-            if position.lanes != lanes_of(self.spec):
-                return False  # the shard begins anew, at its lowest lane
+            if item.life != self.settled_of or position.lanes != lanes_of(self.spec):
+                return False  # another stream; or the shard begins anew, at its lowest lane
             if position.ordinal == ordinal and position.lane == lane_of(item.key, position.lanes):
                 return number < position.number or position.is_end
         return False
@@ -228,4 +230,3 @@ def covers(document: dict[str, Any], spec: MappingSpec, item: Item, shard_id: st
         and batch["shardId"] == shard_id
         and first <= int(item.id) <= last
     )
-

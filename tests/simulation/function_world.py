@@ -265,7 +265,10 @@ class FunctionWorld:
 
     def life(self, machine: Any) -> Life:
         """Tells a resource from others that have or had its name."""
-        return machine.name, self.engine.host.seat_of(machine).component
+        component = self.engine.host.seat_of(machine).component
+        record = self.engine._directory.record(component)
+        assert record is not None
+        return machine.name, component, record.created_ms
 
     def _create(self) -> None:
         missing = [n for n in SOURCES if self.engine.find(queue(n)) is None]
@@ -390,7 +393,7 @@ class FunctionWorld:
     def _invoke(self) -> None:
         """A caller that waits, and may go away."""
         name = self.chance.choice(FUNCTIONS)
-        item = self._item((name, -1), "", 1)
+        item = self._item((name, -1, 0), "", 1)
         payload = Payload(self._text(item).encode())
         self._do(lambda: self.engine.functions.invoke(function(name), payload))
         if self.chance.random() < 0.3:
@@ -461,11 +464,13 @@ class FunctionWorld:
         spec = settings_of(self.chance, source_arn, target)
         now_ms = self.clock.now_ms()
         if spec.starting_position == AT_TIMESTAMP:
-            spec = msgspec.structs.replace(spec, starting_ms=now_ms - self.chance.choice([0, 9_000]))
+            spec = msgspec.structs.replace(
+                spec, starting_ms=now_ms - self.chance.choice([0, 9_000])
+            )
         self.engine.begin()
         is_enabled = self.chance.random() < 0.9
         made = self.engine.mappings.create(ACCOUNT, REGION, spec, is_enabled)
-        begins, life = {}, ("", 0)
+        begins, life = {}, ("", 0, 0)
         if not spec.is_queue:
             found = self.engine.streams.find(source_arn)
             life = self.life(found)
@@ -554,11 +559,10 @@ class FunctionWorld:
 
     async def _crash(self, *, is_durable: bool) -> None:
         """The process dies with everything in it."""
-        old, self.store = self.store, self.store.crash(is_durable=is_durable)
+        self.store = self.store.crash(is_durable=is_durable)
         self.clock = ManualClock(self.clock.now_ms())
         self.ledger.running.clear()
         await self._bury()
-        assert old is not self.store
         await self._open()
 
     async def _open(self) -> None:
@@ -566,12 +570,14 @@ class FunctionWorld:
         await self.engine.start()
 
     async def _bury(self) -> None:
-        """Ends every task but this one."""
+        """Ends every task but this one, and lets what the loop was to call begin no others."""
         this = asyncio.current_task()
-        while tasks := [task for task in asyncio.all_tasks() if task is not this]:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+        for _ in range(3):
+            while tasks := [task for task in asyncio.all_tasks() if task is not this]:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+            await _turn(4)
         self._others.clear()
 
     async def _restart(self) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventcore.codec import (
+    check_record,
     compact_json,
     decode_json,
     encode_json,
@@ -13,6 +14,7 @@ from eventcore.codec import (
     json_decoder,
     record_decoder,
 )
+from eventcore.errors import InvalidParameter
 
 
 class Old(msgspec.Struct, array_like=True):
@@ -89,3 +91,34 @@ def test_compact_json_takes_out_white_space_only():
     assert compact_json('{ "b" : 1.0e5 , "a" : "\\u00fc  x" }\n') == '{"b":1.0e5,"a":"\\u00fc  x"}'
     with pytest.raises(ValueError, match=r"."):
         compact_json("{")
+
+
+class Member(msgspec.Struct, array_like=True):
+    name: str = ""
+    count: int | None = None
+    variables: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", 1),
+        ("name", "\ud800"),
+        ("count", 1.0),
+        ("count", True),
+        ("count", 2**70),
+        ("variables", {"a": 1}),
+        ("variables", {1: "a"}),
+        ("variables", {"a": object()}),
+    ],
+)
+def test_a_record_that_could_not_be_read_back_is_refused(name, value):
+    with pytest.raises(InvalidParameter) as raised:
+        check_record(Member(**{name: value}))
+    assert raised.value.name == name
+
+
+def test_a_record_that_can_be_read_back_is_taken():
+    record = Member("a", 1, {"b": "c"})
+    check_record(record)
+    assert record_decoder(Member)(encode_record(record)) == record

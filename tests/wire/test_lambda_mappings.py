@@ -422,6 +422,10 @@ async def test_mappings_are_listed_by_source_and_function_in_pages(
             {"ProvisionedPollerConfig": {"MinimumPollers": 9, "MaximumPollers": 8}},
             "MaximumPollers must not be less than MinimumPollers.",
         ),
+        (
+            {"ProvisionedPollerConfig": {"MinimumPollers": 2, "MaximumPollers": 2001}},
+            "MaximumPollers must be at most 2000 for SQS event sources.",
+        ),
         ({"Tags": {str(n): "" for n in range(51)}}, "Number of tags exceeds resource tag limit."),
     ],
 )

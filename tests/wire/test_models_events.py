@@ -32,7 +32,7 @@ def test_every_operation_of_the_model_is_served_or_listed_as_missing():
 
 
 def test_every_operation_is_on_the_page_of_coverage():
-    section = COVERAGE.read_text().partition("## EventBridge")[2].partition("## STS")[0]
+    section = COVERAGE.read_text().partition("## EventBridge")[2].partition("## Kinesis")[0]
     listed = set(re.findall(r"\b[A-Z]\w+\b", section.partition("### Parameters")[0]))
     served = {
         name

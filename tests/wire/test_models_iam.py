@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,3 +144,21 @@ def lists(shape: Shape | None) -> Any:
     elif isinstance(shape, ListShape):
         yield shape
         yield from lists(shape.member)
+
+
+COVERAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
+
+
+@pytest.mark.parametrize(
+    ("heading", "service"), [("## STS", STS), ("## IAM", IAM)], ids=["sts", "iam"]
+)
+def test_every_operation_is_on_the_page_of_coverage(heading: str, service: Service):
+    section = COVERAGE.read_text().partition(heading + "\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    served = {
+        name
+        for line in rows
+        if "| missing |" not in line
+        for name in re.findall(r"\b[A-Z]\w+\b", line.split("|")[1])
+    }
+    assert served - {"Operation"} == set(service.operations)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -251,3 +252,15 @@ def test_the_patterns_of_the_model_are_ours_to_compile():
 
 def test_an_operation_without_members_reads_nothing():
     assert msgspec.structs.fields(GetAccountSettingsRequest) == ()
+
+
+def test_every_operation_is_on_the_page_of_coverage() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "coverage.md").read_text()
+    table = page.partition("## Lambda\n")[2].partition("\n### ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    told: dict[bool, set[str]] = {True: set(), False: set()}
+    for line in rows:
+        is_served = "| missing |" not in line
+        told[is_served].update(re.findall(r"\b[A-Z]\w+\b", line.split("|")[1]))
+    assert told[True] - {"Operation"} == set(OURS)
+    assert told[False] - {"URLs"} == {route.name for route in MISSING_ROUTES}

@@ -70,7 +70,6 @@ NOT_ANSWERED = {
     "SelfManagedEventSource",
     "SelfManagedKafkaEventSourceConfig",
     "SourceAccessConfigurations",
-    "StatusReason",
     "Topics",
 }
 """Members of sources that there are none of here, and of failures that do not occur."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -110,3 +111,13 @@ def test_what_is_read_of_a_header():
     assert read_trace_id(HEADER.encode()) == HEADER
     assert read_trace_id(b"Root=\xe9") is None
     assert read_trace_id(b"a\tb") is None
+
+
+def test_a_header_that_an_sdk_has_percent_encoded_is_decoded():
+    lineage = HEADER + "|68fd508a:5"
+    assert read_trace_id(quote(lineage, safe="-=;:+&[]{}\"',").encode()) == lineage
+    assert read_trace_id(lineage.encode()) == lineage
+    longest = "Root=" + "|" * (TRACE_HEADER_CHARACTERS_MAX - 5)
+    assert read_trace_id(quote(longest).encode()) == longest
+    for unreadable in ("%0A", "Root=%00", "Root=%E9", quote(longest + "|"), "%7C" * 10_000):
+        assert read_trace_id(unreadable.encode()) is None

@@ -18,7 +18,7 @@ import asyncio
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 from urllib.parse import quote, urlsplit
 
 import httptools
@@ -36,6 +36,7 @@ __all__ = [
     "InvokeAnswer",
     "RestReply",
     "add_function_argument",
+    "log_text",
     "take_region",
 ]
 
@@ -61,6 +62,11 @@ def take_region(arguments: argparse.Namespace) -> None:
             reason = f"{arguments.function} is not the ARN of a function."
             raise InvalidParameter("function", reason)
         arguments.region = arn.region
+
+
+def log_text(text: str) -> str:
+    """A line of a log, or some, with spaces for the tabs and hard spaces that Lambda's have."""
+    return text.rstrip().replace("\t", "  ").replace("\u00a0", " ")
 
 
 # What is answered
@@ -226,7 +232,7 @@ class _Exchange(asyncio.Protocol):
     """One connection for one request."""
 
     def __init__(self) -> None:
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
@@ -234,19 +240,19 @@ class _Exchange(asyncio.Protocol):
 
     async def exchange(self, request: bytes) -> RestReply:
         """Sends the request and waits for its response. Raises EndpointUnreachable."""
-        if isinstance(self._transport, asyncio.WriteTransport):
+        if self._transport is not None:
             self._transport.write(request)
         return await self._answer
 
     def close(self) -> None:
         """Closes the connection at once."""
-        if isinstance(self._transport, asyncio.WriteTransport):
+        if self._transport is not None:
             self._transport.abort()
         self._answer.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio's call: the connection is up."""
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """asyncio's call: bytes arrived."""

@@ -135,14 +135,16 @@ async def _create(
 async def _update(
     function: FunctionClient, there: Configuration, members: dict[str, Any], code: bytes
 ) -> bool:
-    """Sends what is another; whether there was anything."""
+    """Sends what is another; whether there was anything. Settings come first: where they are
+    refused, the code has not changed either.
+    """
     is_changed = False
-    if b64encode(sha256(code).digest()).decode() != there.code_sha256:
-        await function.update_code(code)
-        is_changed = True
     if members:
-        await _wait(function, there.arn)
         await function.update_configuration(members)
+        is_changed = True
+    if b64encode(sha256(code).digest()).decode() != there.code_sha256:
+        await _wait(function, there.arn)
+        await function.update_code(code)
         is_changed = True
     return is_changed
 

@@ -37,6 +37,7 @@ from eventcore.server.commands.functions_calls import (
     FunctionClient,
     InvokeAnswer,
     add_function_argument,
+    log_text,
     take_region,
 )
 
@@ -88,7 +89,7 @@ async def _invoke(client: AwsJsonClient, arguments: argparse.Namespace, payload:
 
 def _write_log(answer: InvokeAnswer) -> None:
     for line in answer.log.decode(errors="replace").splitlines():
-        sys.stderr.write(escape_text(line, is_ascii=False) + "\n")
+        sys.stderr.write(escape_text(log_text(line), is_ascii=False) + "\n")
 
 
 def _as_json(answer: InvokeAnswer) -> dict[str, Any]:

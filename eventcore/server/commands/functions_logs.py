@@ -33,6 +33,7 @@ from eventcore.server.commands.endpoint_options import (
 from eventcore.server.commands.functions_calls import (
     FunctionClient,
     add_function_argument,
+    log_text,
     take_region,
 )
 from eventcore.server.commands.streams_lines import time_text
@@ -82,6 +83,6 @@ def _write(page: LogsPage, arguments: argparse.Namespace) -> None:
         if arguments.json:
             write_json(line)
         else:
-            write_line(f"{time_text(line.time_ms)}  {line.text}")
+            write_line(f"{time_text(line.time_ms)}  {log_text(line.text)}")
     if page.lines:
         sys.stdout.flush()

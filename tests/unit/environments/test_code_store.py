@@ -223,3 +223,35 @@ async def test_a_digest_that_is_none_is_made_from_the_zip(tmp_path: Path) -> Non
     path = await world.unpacked(zip_bytes, FunctionCode(1, "../../etc", 1))
     assert path.name == f"{hashlib.sha256(zip_bytes).hexdigest()}-1"
     await world.store.close()
+
+
+def test_a_zip_of_very_many_entries_is_not_read_entry_by_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(code_store, "ENTRIES_LOOKED_AT_MAX", 10)
+    monkeypatch.setattr(code_store, "ENTRIES_MAX", 20)
+    some, many = (packed((f"{n}", FILE, b"") for n in range(count)) for count in (20, 41))
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert zip_fault(some) is None
+    assert zip_fault(some[:-10]) == code_store._NO_ZIP
+    assert zip_fault(many) == code_store._TOO_MANY
+
+
+def test_a_path_that_is_too_long_is_a_fault_of_the_zip(tmp_path: Path) -> None:
+    with pytest.raises(InvalidCode, match="too long"):
+        unpack(packed([("x" * 300, FILE, b"")]), tmp_path / "code")
+
+
+async def test_paths_are_absolute_however_the_store_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes of functions have other working directories."""
+    monkeypatch.chdir(tmp_path)
+    store = CodeStore(Path("data"), set)
+    zip_bytes = packed([("a", FILE, b"x")])
+    code = FunctionCode(1, base64.b64encode(hashlib.sha256(zip_bytes).digest()).decode(), 1)
+    root = await store.unpacked(code, lambda: zip_bytes)
+    assert root.is_absolute()
+    assert root.parts[-3:-1] == ("data", "code")
+    assert store.scratch().parent == tmp_path / "data" / "scratch"
+    await store.close()

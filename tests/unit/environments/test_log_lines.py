@@ -100,7 +100,7 @@ async def test_the_tail_is_the_last_4096_bytes(pipe: Pipe) -> None:
 async def test_lines_beyond_the_bound_are_counted_and_dropped(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_lines, "LINES_BYTES_MAX", 10)
+    monkeypatch.setattr(log_lines, "LINES_BYTES_MAX", 10 + 2 * log_lines.LINE_BYTES)
     for request_id in ("r1", "r2"):
         pipe.capture.begin(request_id)
         pipe.write(b"1234\n5678\n9\nlast\n")
@@ -108,6 +108,31 @@ async def test_lines_beyond_the_bound_are_counted_and_dropped(
         assert pipe.capture.tail().startswith(b"1234\n5678\n9\nlast\n")
     expected = ["1234", "5678", "2 more lines of this invocation were not kept."]
     assert pipe.lines.texts() == expected * 2
+
+
+async def test_a_flood_beyond_the_bound_is_counted_and_its_end_is_in_the_tail(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_lines, "LINES_BYTES_MAX", 10)
+    pipe.capture.begin("r1")
+    pipe.write(b"first\n")
+    pipe.capture._read()
+    flood = b"\n" * 5_000 + b"a\r\n" + b"x" * 250 + b"\nlast\nno end"
+    pipe.write(flood)
+    pipe.capture.drain()
+    # What has no end counts as a line.
+    dropped = 1 + 5_000 + 1 + 1 + 1 + 1
+    assert pipe.lines.texts() == [f"{dropped} more lines of this invocation were not kept."]
+    (told,) = pipe.lines.texts()
+    assert pipe.capture.tail().endswith(f"\nlast\nno end\n{told}\n".encode())
+
+
+async def test_empty_lines_are_bounded_too(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_lines, "LINES_BYTES_MAX", 10 * log_lines.LINE_BYTES)
+    pipe.capture.begin("r1")
+    pipe.write(b"\n" * 100)
+    pipe.capture.drain()
+    assert pipe.lines.texts() == [""] * 10 + ["90 more lines of this invocation were not kept."]
 
 
 async def test_an_endless_line_is_cut(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,19 @@ async def test_a_failure_is_told_and_tried_again() -> None:
     world.provisioning.close()
 
 
+async def test_the_function_is_blamed_for_its_own_failures_until_a_start_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(provisioning, "PAUSE_S_FIRST", 3_600)
+    world = World()
+    for failures, is_blamed in ((1, True), (2, False), (0, False)):
+        world.failures = failures  # an even number begins with what no function is to blame for
+        await world.provisioning.provide(A, CONFIG, 1)
+        assert world.provisioning.has_failed(A) is is_blamed
+    assert not world.provisioning.has_failed(B)
+    world.provisioning.close()
+
+
 async def test_pauses_double_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     paused: list[float] = []
 

@@ -47,7 +47,7 @@ class World:
         self.mapping = EventSourceMapping(ARN, SeededIds(1))
         self.rows: dict[int, bytes] = {}
         self.written = 0
-        self.take(self.mapping.create(spec, is_enabled, START, 7))
+        self.take(self.mapping.create(spec, is_enabled, START, (7, 3)))
 
     def take(self, outcome: Any) -> Any:
         for mutation in outcome.mutations:
@@ -220,9 +220,11 @@ def test_a_shard_is_forgotten_with_all_its_lanes():
 def test_a_new_stream_of_the_name_has_no_positions():
     world = World()
     world.take(world.mapping.settle([at(0, 0, 1, 5), at(1, 0, 1, 5)], result=RESULT_OK))
-    world.take(world.mapping.start_over(99))
+    world.take(world.mapping.start_over((99, 7)))
     assert world.mapping.positions() == []
-    assert world.mapping.record.stream_created_ms == 99
+    assert world.mapping.record.is_anew
+    assert world.mapping.record.is_of_stream((99, 7))
+    assert not world.mapping.record.is_of_stream((99, 8)), "of the same millisecond"
     assert world.mapping.record.result == NO_RECORDS_PROCESSED
 
 
@@ -263,6 +265,7 @@ def test_a_row_without_the_latest_members_is_read():
     mapping = EventSourceMapping(ARN, SeededIds(1))
     mapping.apply(Mutation(key, old))
     assert mapping.record == MappingRecord(SPEC, "Creating", START, START)
+    assert mapping.record.is_of_stream((0, 5)), "its component was not noted then"
 
 
 # Settings and counts

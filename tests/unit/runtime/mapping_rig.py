@@ -54,9 +54,13 @@ class NoInvoker:
 
 
 class FakePoller:
-    """Notes when it begins and ends. `is_slow`: it ends only when `end` is called."""
+    """Notes when it begins and ends. `is_slow`: it ends only when `end` is called. `is_following`:
+    it takes other settings over.
+    """
 
     is_slow = False
+    is_following = False
+    has_followed = False
 
     def __init__(self, rig: MappingRig, arn: str, is_queue: bool) -> None:
         mapping = rig.engine.find(arn)
@@ -74,6 +78,10 @@ class FakePoller:
         assert not any(other.is_running and other.arn == self.arn for other in self._rig.pollers)
         assert not self.drains
         self.is_running = True
+
+    def follow(self) -> bool:
+        self.has_followed = self.is_following
+        return self.is_following
 
     async def stop(self, drain_ms: int) -> None:
         self.drains.append(drain_ms)

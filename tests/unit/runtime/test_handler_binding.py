@@ -111,11 +111,8 @@ async def test_a_handler_that_names_the_class_of_its_context_is_called_directly(
 
     async def third(event: dict[str, Any], lambda_context: LambdaContext): ...
 
-    assert [bind(each) for each in (handle, other, third)] == [
-        (handle, True),
-        (other, True),
-        (third, True),
-    ]
+    handlers: list[Any] = [handle, other, third]
+    assert [bind(each) for each in handlers] == [(each, True) for each in handlers]
 
 
 async def test_a_second_parameter_is_the_context_whatever_its_name():
@@ -139,10 +136,10 @@ async def test_a_decorator_that_names_the_event_gets_it_as_it_is():
 
     @parsed
     async def unreadable(event: Order | Place, context: LambdaContext):
-        return event.id
+        return isinstance(event, Order)
 
     assert await call_handler(handle, {"id": 4}) == 4
-    assert await call_handler(unreadable, {"id": 5}) == 5
+    assert await call_handler(unreadable, {"id": 5}) is True
 
 
 async def test_a_decorator_that_passes_everything_on_is_looked_through():
@@ -249,7 +246,7 @@ async def test_dependencies_are_made_once_and_ended_after_the_handler():
         event,
         table: Annotated[str, Depends(orders)],
         *,
-        database: Database = Depends(connect),  # noqa: B008  (the declaration under test)
+        database: Database = Depends(connect),  # type: ignore[assignment]  # noqa: B008
     ):
         assert database is made[0]
         assert not database.is_closed
@@ -356,7 +353,7 @@ def test_a_generator_is_no_handler():
 
 
 def test_an_annotation_that_names_nothing_is_refused():
-    async def handle(event: "Nowhere"): ...  # noqa: F821
+    async def handle(event: "Nowhere"): ...  # type: ignore[name-defined]  # noqa: F821
 
     with pytest.raises(InvalidParameter, match="Nowhere"):
         bind(handle)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 
 import pytest
 
 from eventcore.clock import SystemClock
+from eventcore.codec import decode_json
 from eventcore.functions.function_spec import KIND_LOCAL, FunctionConfig
 from eventcore.functions.invocation import UNHANDLED, Invocation, Payload
 from eventcore.runtime.local_functions import LocalFunction
@@ -153,3 +155,59 @@ async def test_a_cancelled_caller_ends_it():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert is_ended.is_set()
+
+
+async def test_failures_are_logged_with_their_traceback(caplog):
+    class Silent(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    def call(event, context):
+        raise {"value": ValueError("no such order"), "silent": Silent()}[event]
+
+    async def sleep(event, context):
+        await asyncio.sleep(60)
+
+    with caplog.at_level(logging.WARNING, "eventcore.functions"):
+        await run(call, "value")
+        await run(call, "silent")
+        await run(sleep, timeout_ms=1)
+    failed, silent, late = (record.getMessage() for record in caplog.records)
+    assert "handler_failed" in failed
+    assert "function='f'" in failed
+    assert "ValueError: no such order" in caplog.text
+    assert "handler_failed" in silent
+    assert "handler_timed_out" in late
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
+class Beyond(BaseException): ...
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Mute(), ("Mute", "")),
+        (Beyond("x"), ("Beyond", "x")),
+        (ValueError("\ud800"), ("ValueError", "?")),
+    ],
+)
+async def test_whatever_it_raises_is_a_result_that_can_be_told(error, told):
+    async def call(event, context):
+        raise error
+
+    result = await run(call)
+    value = decode_json(result.payload.raw)
+    assert (result.error, (value["errorType"], value["errorMessage"])) == (UNHANDLED, told)
+
+
+async def test_the_end_of_the_program_is_no_result():
+    def call(event, context):
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        await run(call)

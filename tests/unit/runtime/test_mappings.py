@@ -44,6 +44,10 @@ class SlowPoller(FakePoller):
     is_slow = True
 
 
+class FollowingPoller(FakePoller):
+    is_following = True
+
+
 class StubbornPoller(FakePoller):
     """Ends only when `end` is called, in whatever time."""
 
@@ -157,6 +161,20 @@ async def test_an_update_ends_the_poller_and_begins_one_with_the_new_settings():
     first, second = rig.pollers
     assert (first.is_running, first.drains) == (False, [STOP_MS])
     assert (second.is_running, second.spec.batch_size) == (True, 5)
+
+
+async def test_a_poller_that_follows_an_update_is_not_ended():
+    rig = await MappingRig().prepared()
+    rig.poller_kind = FollowingPoller
+    uuid = await rig.mapped(of_queue())
+    rig.update(uuid, batch_size=5, function_arn=function("other"))
+    await rig.settle()
+    (poller,) = rig.pollers
+    assert poller.has_followed and poller.is_running and not poller.drains
+    assert rig.state(uuid) == "Enabled"
+    rig.update(uuid, is_enabled=False)
+    await rig.settle()
+    assert not poller.is_running, "it does not follow to an end"
 
 
 async def test_an_update_that_changes_nothing_for_the_poller_lets_it_run():

@@ -489,6 +489,17 @@ async def test_settings_are_followed_while_it_runs(opened: Opened) -> None:
     assert rig.functions.bodies == [["m0"], ["m1"], ["m2", "m3", "m4"], ["m5", "m6", "m7"]]
 
 
+async def test_settings_are_followed_while_nothing_arrives(opened: Opened) -> None:
+    rig = await opened(batch_size=100, batch_window_ms=5_000)
+    await rig.put("a")
+    rig.configure(batch_size=10, batch_window_ms=0)
+    assert rig.poller.follow()
+    await rig.settle()
+    assert rig.functions.bodies == [["a"]]
+    await rig.put("b", "c")
+    assert rig.functions.bodies[1:] == [["b", "c"]]
+
+
 async def test_smaller_batches_keep_what_was_received_for_the_larger_ones(opened: Opened) -> None:
     rig = await opened(batch_size=10, concurrency_max=2)
     rig.configure(batch_size=2, concurrency_max=2)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from eventcore.errors import (
     BrokerClosed,
@@ -150,9 +151,22 @@ async def test_a_receive_that_may_have_been_stored_comes_again(opened: Opened) -
     while rig.store.pending is None:
         await asyncio.sleep(0)
     rig.store.fail(is_durable=True)
-    await rig.run_for(STORE_PAUSE_MS_MAX)
+    await rig.settle()
     assert rig.functions.calls == []
-    await rig.run_for(VISIBILITY_MS)
+    await rig.run_for(STORE_PAUSE_MS_MAX)
+    assert rig.functions.bodies == [["a"]], "it does not wait for its visibility"
+
+
+async def test_what_was_gathered_when_a_commit_failed_comes_again_at_once(opened: Opened) -> None:
+    rig = await opened(batch_window_ms=5 * SECOND_MS)
+    await rig.put("a")
+    rig.put_only("b")
+    while rig.store.pending is None:
+        await asyncio.sleep(0)
+    rig.store.fail(is_durable=False)
+    await rig.run_for(STORE_PAUSE_MS_MAX)
+    assert rig.functions.calls == [], "a window of its own"
+    await rig.run_for(5 * SECOND_MS)
     assert rig.functions.bodies == [["a"]]
 
 
@@ -269,6 +283,35 @@ async def test_from_a_queue_to_a_callable_of_the_program() -> None:
     assert result_of(rig, arn) == PROBLEM_CALL_FAILED
     counts = rig.engine.mappings.counts(arn)
     assert (counts.polled, counts.invoked, counts.deleted, counts.failed) == (3, 3, 2, 1)
+    await closed(rig)
+
+
+async def test_an_update_does_not_wait_for_what_runs() -> None:
+    rig, seen = await EngineRig().start(), list[str]()
+    arn = await mapped(rig, seen)
+    going = asyncio.get_running_loop().create_future()
+
+    async def slow(event: Any, context: Any) -> None:
+        seen.extend(record["body"] for record in event["Records"])
+        await going
+
+    rig.engine.functions.register(FUNCTION, LocalFunction(slow, rig.clock))
+    rig.send("q", "a")
+    await rig.settle()
+
+    def update(engine: Any) -> None:
+        mapping = engine.mappings.find(arn.rpartition(":")[2])
+        engine.mappings.update(mapping, structs.replace(mapping.spec, batch_size=1), None)
+
+    rig.request(update)
+    await rig.settle()
+    assert rig.engine.mappings.find(arn.rpartition(":")[2]).state == "Enabled"
+    rig.send("q", "b")
+    await rig.settle()
+    assert seen == ["a", "b"]
+    going.set_result(None)
+    await rig.settle()
+    assert rig.counts("q") == (0, 0, 0)
     await closed(rig)
 
 

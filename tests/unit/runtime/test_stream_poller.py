@@ -21,6 +21,7 @@ from tests.unit.runtime.stream_mapping_rig import (
     Call,
     Handler,
     StreamMappingRig,
+    failed,
     fails_on,
     keys_of_lanes,
     succeeded,
@@ -130,6 +131,30 @@ async def test_positions_run_ahead_of_the_store_to_a_bound() -> None:
     assert rig.numbers() == [201]
 
 
+async def test_a_disk_slower_than_the_batches_does_not_have_a_commit_for_each() -> None:
+    rig = await StreamMappingRig().prepare(batch_size=1)
+    rig.handler.handle = lambda call: None
+    await rig.feed("a", "b", "c", "d")
+
+    async def end_next() -> None:
+        (call,) = rig.handler.running
+        call.end.set_result(succeeded())
+        for _ in range(30):
+            await asyncio.sleep(0)
+
+    await end_next()
+    assert rig.store.pending is not None, "the first position"
+    rig.clock.advance(10 * shard_poller.SETTLE_MS)
+    rig.store.commit()
+    await end_next()
+    assert rig.store.pending is None, "the disk was busy until just now"
+    rig.clock.advance(shard_poller.SETTLE_MS)
+    await end_next()
+    assert rig.store.pending is not None
+    await rig.settle()
+    assert rig.numbers() == [4]
+
+
 # Where it begins
 
 
@@ -234,31 +259,58 @@ async def test_positions_of_shards_that_are_gone_are_forgotten() -> None:
     assert [position.ordinal for position in rig.positions] == [1, 2]
 
 
-async def test_a_stream_that_was_made_anew_is_read_from_its_beginning() -> None:
+async def test_children_of_a_shard_that_went_while_blocked_are_read_from_their_beginning() -> None:
+    rig = await StreamMappingRig().prepare(starting_position="LATEST")
+    rig.handler.handle = lambda call: failed()
+    await rig.feed("a")
+    rig.split()
+    await rig.settle()
+    await rig.run_for(DAY_MS // 2)
+    await rig.feed("b")
+    await rig.run_for(DAY_MS // 2 + 120_000)
+    assert {position.ordinal for position in rig.positions} == {1, 2}
+    assert rig.handler.batches[-1] == ["b"], "LATEST is for the shards of the beginning"
+
+
+@pytest.mark.parametrize("is_at_once", [False, True])
+@pytest.mark.parametrize("later_ms", [0, 1])
+async def test_a_stream_that_was_made_anew_is_read_from_its_beginning(
+    is_at_once: bool, later_ms: int
+) -> None:
     rig = await StreamMappingRig().prepare(starting_position="LATEST")
     await rig.feed("a", "b", "c")
     rig.remove()
-    await rig.settle()
-    rig.clock.advance(1)
+    if not is_at_once:
+        await rig.settle()
+    rig.clock.advance(later_ms)
     rig.make(2)
-    await rig.feed("d")
+    rig.put(b"d")
+    await rig.settle()
     assert rig.handler.batches == [["a", "b", "c"], ["d"]]
     assert len(rig.positions) == 2
 
 
-async def test_a_batch_of_a_deleted_stream_is_not_settled_in_the_next() -> None:
+@pytest.mark.parametrize("is_closed", [False, True])
+@pytest.mark.parametrize("is_at_once", [False, True])
+async def test_a_batch_of_a_deleted_stream_is_not_settled_in_the_next(
+    is_closed: bool, is_at_once: bool
+) -> None:
     rig = await StreamMappingRig().prepare()
     rig.handler.handle = lambda call: None
     await rig.feed("a", "b", "c")
+    if is_closed:
+        rig.split()
+        await rig.settle()
     (call,) = rig.handler.calls
     rig.remove()
-    await rig.settle()
+    if not is_at_once:
+        await rig.settle()
     rig.clock.advance(1)
     rig.make()
-    await rig.settle()
-    call.end.set_result(succeeded())
-    rig.handler.handle = lambda call: succeeded()
     await rig.feed("d")
+    rig.handler.handle = lambda call: succeeded()
+    call.end.set_result(succeeded())
+    await rig.settle()
     assert rig.handler.batches[-1] == ["d"]
     assert rig.numbers() == [2]
 

@@ -11,6 +11,7 @@ import pytest
 
 from eventcore.errors import LimitExceeded, RecursiveInvocation, Throttled
 from eventcore.functions.invocation import FailedInvocation, InvocationResult, Payload
+from eventcore.mappings import source_events
 from eventcore.mappings.mapping_spec import (
     PROBLEM_CALL_FAILED,
     PROBLEM_NO_FUNCTION,
@@ -201,9 +202,11 @@ async def test_refusals_are_not_counted_as_failures(refusal: Exception) -> None:
     await rig.run_for(60_000)
     assert rig.handler.refused > 10
     assert rig.numbers() == [1]
+    assert rig.counts.invoked == 0
     rig.handler.refusal = None
     await rig.run_for(5_000)
     assert rig.handler.batches == [["a"]]
+    assert rig.counts.invoked == 1
     assert rig.counts.dropped == 0
 
 
@@ -307,6 +310,27 @@ async def test_a_fault_of_a_shard_has_it_begin_anew(monkeypatch: pytest.MonkeyPa
     await rig.run_for(1_000)
     assert rig.handler.batches == [["a"]]
     assert rig.numbers() == [2]
+
+
+async def test_a_fault_while_records_are_taken_over_skips_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = await StreamMappingRig().prepare()
+    faults = [ZeroDivisionError()]
+    real = source_events.record_bytes
+
+    def record_bytes(data: bytes, key: str) -> int:
+        if faults:
+            raise faults.pop()
+        return real(data, key)
+
+    monkeypatch.setattr(shard_poller, "record_bytes", record_bytes)
+    await rig.feed("a")
+    await rig.feed("b")
+    assert rig.handler.batches == []
+    await rig.run_for(1_000)
+    assert [data for batch in rig.handler.batches for data in batch] == ["a", "b"]
+    assert rig.numbers() == [3]
 
 
 # Age and retention

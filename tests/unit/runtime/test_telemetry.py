@@ -63,6 +63,25 @@ def test_json_is_one_object_per_line_with_level_time_and_component():
     assert second["level"] == "warning"
 
 
+def test_lines_of_the_parts_below_are_written_in_the_same_form():
+    out, _ = logged("json")
+    below = logging.getLogger("eventcore.environments")
+    below.warning("%s is not on the PATH", "python3.13")
+    try:
+        int("why")
+    except ValueError:
+        below.exception("failed")
+    configure_logging("json", "error", out)  # a second time adds nothing
+    below.warning("not written")
+    first, second = map(json.loads, out.getvalue().splitlines())
+    assert first["event"] == "python3.13 is not on the PATH"
+    assert (first["level"], first["component"]) == ("warning", "eventcore.environments")
+    assert "ValueError: invalid literal" in second["exception"]
+    use_standard_logging()
+    below.warning("not written")
+    assert len(out.getvalue().splitlines()) == 2
+
+
 def test_auto_is_json_unless_a_person_reads():
     out, log = logged("auto")
     log.info("machine")

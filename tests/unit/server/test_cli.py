@@ -107,6 +107,20 @@ COMMAND_LINES = {
     ),
     "streams reshard": ("streams reshard", "--merge 1 2 s", {"stream": "s", "merge": ["1", "2"]}),
     "streams lag": ("streams lag", "s --group g", {"stream": "s", "group": "g"}),
+    "functions invoke": (
+        "functions invoke",
+        "f --later {} --qualifier live",
+        {"function": "f", "payload": "{}", "later": True, "qualifier": "live"},
+    ),
+    "functions logs": ("functions logs", "--follow f", {"function": "f", "follow": True}),
+    "functions list": ("functions list", "a --json b", {"functions": ["a", "b"], "json": True}),
+    "functions deploy": (
+        "functions deploy",
+        "f --env A=1 src --handler a.b --env B=2",
+        {"function": "f", "path": "src", "env": ["A=1", "B=2"], "handler": "a.b"},
+    ),
+    "mappings list": ("mappings list", "u --json v", {"uuids": ["u", "v"], "json": True}),
+    "mappings lag": ("mappings lag", "--json", {"uuids": [], "json": True}),
     "bench": ("bench", "send --json cycle", {"workloads": ["send", "cycle"], "json": True}),
 }
 
