@@ -140,6 +140,11 @@ def put_provisioned_concurrency_config(
         )
     function, qualifier = _provisionable(call, address)
     _check_capacity(call, function, qualifier, wanted)
+    if wanted >= limits.ENVIRONMENTS_MAX:
+        raise invalid_value(
+            f"eventcore runs at most {limits.ENVIRONMENTS_MAX} execution environments, and keeps "
+            "one for functions that have none."
+        )
     now_ms = call.engine.now_ms()
     call.engine.functions.run(function, function.set_provisioned(qualifier, wanted, now_ms))
     record = ProvisionedRecord(wanted, now_ms)

@@ -79,8 +79,15 @@ def zip_fault(zip_bytes: bytes) -> str | None:
             entries = archive.infolist()
     except _ZIP_ERRORS:
         return _NO_ZIP
+    if not entries:
+        return "Uploaded file must be a non-empty zip"
     if sum(entry.file_size for entry in entries) >= limits.UNZIPPED_BYTES_MAX:
         return _TOO_LARGE
+    try:
+        for entry in entries:
+            _inner_path(entry.filename)
+    except InvalidCode as error:
+        return str(error)
     return None
 
 

@@ -392,9 +392,9 @@ class Broker:
 
         A handler takes (event, context), as on AWS, or what `eventcore.runtime.handler_binding`
         describes: a typed event, dependencies. A coroutine function runs on the loop, any other in
-        a thread, and `in_process=True` runs a plain `def` of (event, context), at the top of a
-        module, in worker processes, with `memory_mb` and `environment`. `concurrency` reserves so
-        many invocations at a time, and allows no more. `retries_max` (0 to 2), `age_ms_max`,
+        a thread, and `in_process=True` runs either, at the top of a module, in worker processes,
+        with `memory_mb` and `environment`. `concurrency` reserves so many invocations at a time,
+        and allows no more. `retries_max` (0 to 2), `age_ms_max`,
         `on_success` and `on_failure` (a queue, its name, or an ARN) are for asynchronous
         invocations.
         """

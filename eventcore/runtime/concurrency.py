@@ -56,7 +56,12 @@ class Concurrency:
         else:
             del self._of_function[arn]
         if is_unreserved:
-            self._unreserved[_account(arn)] -= 1
+            account = _account(arn)
+            shared = self._unreserved[account] - 1
+            if shared:
+                self._unreserved[account] = shared
+            else:
+                del self._unreserved[account]
 
     def running(self, arn: str) -> int:
         """Invocations of a function that run now."""

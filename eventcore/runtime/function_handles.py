@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 import msgspec
 
 from eventcore import limits
-from eventcore.arn import function_arn, queue_arn, split_qualifier, stream_arn
+from eventcore.arn import function_arn, queue_arn, stream_arn
 from eventcore.codec import encode_json
-from eventcore.errors import AlreadyExists, InvalidParameter, LimitExceeded
+from eventcore.errors import InvalidParameter, LimitExceeded
 from eventcore.functions.async_events import AsyncEvent
 from eventcore.functions.function_spec import (
     KIND_HTTP,
@@ -43,6 +43,7 @@ from eventcore.functions.function_spec import (
     InvokeConfig,
 )
 from eventcore.functions.invocation import InvocationResult, Payload
+from eventcore.mappings.mapping import EventSourceMapping
 from eventcore.mappings.mapping_spec import FOR_EVER, MappingSpec
 from eventcore.patterns.trial import pattern_text
 from eventcore.queues.queue import QueueMachine
@@ -50,6 +51,7 @@ from eventcore.runtime.function_logs import LogLine
 from eventcore.runtime.handler_binding import bind
 from eventcore.runtime.handles import Queue
 from eventcore.runtime.local_functions import LocalFunction
+from eventcore.runtime.process_entry import ENTRY, HANDLER_VARIABLE
 from eventcore.runtime.stream_handles import Stream
 
 if TYPE_CHECKING:
@@ -283,8 +285,10 @@ class Functions:
         if in_process:
             location, dotted = _place_of(handler)
             if is_async or call is not handler:
-                reason = "A function of worker processes is a plain def of (event, context)."
-                raise InvalidParameter("handler", reason, chosen)
+                # More than (event, context): it is bound in the process, by an entry of ours.
+                own = {**config.environment, HANDLER_VARIABLE: dotted}
+                config = msgspec.structs.replace(config, environment=own)
+                dotted = ENTRY
             runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
             config = msgspec.structs.replace(
                 config, runtime=runtime, handler=dotted, code=FunctionCode(location=location)
@@ -345,7 +349,10 @@ class Functions:
         if not self._plans:
             return
         functions = self._engine.functions
-        await self._engine.mappings.at_rest()  # changes that an earlier end broke off
+        for map_plan in self._map_plans:
+            mapping = await self._mapping_of(self._spec_of(map_plan))
+            if mapping is not None:  # a change that an earlier end broke off
+                await self._engine.mappings.at_rest(mapping.arn)
         self._engine.begin()
         for map_plan in self._map_plans:
             self._fit_timeout(map_plan)
@@ -390,18 +397,35 @@ class Functions:
                 wanted = msgspec.structs.replace(wanted, modified_ms=engine.now_ms())
                 functions.run(function, function.set_invoke_config(LATEST, wanted))
 
+    async def _mapping_of(self, spec: MappingSpec) -> EventSourceMapping | None:
+        self._engine.begin()
+        mapping = self._find_mapping(spec)
+        await self._durable()
+        return mapping
+
+    def _find_mapping(self, spec: MappingSpec) -> EventSourceMapping | None:
+        pair = (spec.source_arn, spec.function_arn)
+        for mapping in self._engine.mappings.all_of(self._account, self._region):
+            if (mapping.spec.source_arn, mapping.spec.function_arn) == pair:
+                return mapping
+        return None
+
     def _ensure_mapping(self, spec: MappingSpec) -> None:
+        """Has the mapping be as planned. One that somebody disabled stays so."""
         mappings = self._engine.mappings
-        for mapping in mappings.all_of(self._account, self._region):
-            of = split_qualifier(mapping.spec.function_arn)[0]
-            if mapping.spec.source_arn == spec.source_arn and of == spec.function_arn:
-                if mapping.spec != msgspec.structs.replace(spec, tags=mapping.spec.tags):
-                    mappings.update(mapping, spec, True)
-                return
-        try:
+        mapping = self._find_mapping(spec)
+        if mapping is None:
             mappings.create(self._account, self._region, spec, True)
-        except AlreadyExists:  # pragma: no cover  (looked for above)
             return
+        wanted = msgspec.structs.replace(
+            spec,
+            tags=mapping.spec.tags,
+            pollers=mapping.spec.pollers,
+            metrics=mapping.spec.metrics,
+            echoed=mapping.spec.echoed,
+        )
+        if mapping.spec != wanted:
+            mappings.update(mapping, wanted, None)
 
     def _spec_of(self, plan: _MapPlan) -> MappingSpec:
         settings = dict(plan.settings)

@@ -421,7 +421,8 @@ class Functions:
         if total is None:
             functions = self.all_of(account, region)
             total = sum(function.record.reserved or 0 for function in functions)
-            self._reserved[account, region] = total
+            if functions:  # who asks for accounts without any costs no memory
+                self._reserved[account, region] = total
         return total
 
     # What the engine calls

@@ -27,7 +27,18 @@ import inspect
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Annotated, Any, Final, Generic, TypeVar, cast, final, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    TypeVar,
+    cast,
+    final,
+    get_args,
+    get_origin,
+    overload,
+)
 
 import anyio.to_thread
 import msgspec
@@ -36,7 +47,7 @@ from eventcore.codec import decode_json
 from eventcore.errors import InvalidParameter
 from eventcore.runtime.local_functions import FunctionContext
 
-__all__ = ["Batch", "BatchRecord", "Depends", "bind"]
+__all__ = ["Batch", "BatchRecord", "Dependency", "Depends", "bind"]
 
 T = TypeVar("T")
 DEPENDENCIES_DEEP_MAX: Final = 32
@@ -45,9 +56,14 @@ BoundHandler = Callable[[Any, FunctionContext], Any]
 _Read = Callable[[Any], Any]
 
 
-@final
-class Depends:
+def Depends(make: Callable[..., Any]) -> Any:  # noqa: N802  (reads as the type that it stands for)
     """Says that a parameter is given what `make` makes. See the module's text."""
+    return Dependency(make)
+
+
+@final
+class Dependency:
+    """What `Depends` makes: a parameter with it is given what `make` makes."""
 
     __slots__ = ("make",)
 
@@ -89,7 +105,13 @@ class Batch(Sequence[BatchRecord[T]], Generic[T]):
     def __iter__(self) -> Iterator[BatchRecord[T]]:
         return iter(self._records)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> BatchRecord[T]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[BatchRecord[T]]: ...
+
+    def __getitem__(self, index: int | slice) -> BatchRecord[T] | Sequence[BatchRecord[T]]:
         return self._records[index]
 
     def fail(self, record: BatchRecord[T]) -> None:
@@ -236,15 +258,15 @@ def _is_wrapped_by_name(function: Callable[..., Any]) -> bool:
     return False
 
 
-def _depends_of(parameter: inspect.Parameter) -> tuple[Any, Depends | None]:
+def _depends_of(parameter: inspect.Parameter) -> tuple[Any, Dependency | None]:
     """The annotation without Annotated, and the parameter's Depends."""
     annotation = parameter.annotation
-    if isinstance(parameter.default, Depends):
+    if isinstance(parameter.default, Dependency):
         return annotation, parameter.default
     if get_origin(annotation) is Annotated:
         base, *extras = get_args(annotation)
         for extra in extras:
-            if isinstance(extra, Depends):
+            if isinstance(extra, Dependency):
                 return base, extra
         # Constraints of msgspec and Pydantic stand in Annotated, too.
     return annotation, None

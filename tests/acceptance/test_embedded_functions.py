@@ -12,6 +12,7 @@ from aiohttp import web
 import eventcore
 from eventcore import Batch, Depends, FunctionError, OutgoingRecord
 from eventcore.errors import InvalidParameter, LimitExceeded, NotFound, Throttled
+from eventcore.testing import queue_event
 from tests.acceptance import functions_module
 
 
@@ -169,7 +170,7 @@ async def test_filters_drop_what_is_not_wanted():
 
 
 async def test_a_poison_record_of_a_stream_goes_to_its_destination_and_the_rest_is_handled():
-    seen = []
+    seen: list[int] = []
     async with eventcore.open() as broker:
         failed = await broker.create_queue("failed")
         stream = await broker.streams.create("clicks")
@@ -420,11 +421,21 @@ async def test_a_variable_that_no_process_takes_is_the_functions_error():
                 await broker.functions.invoke("f")
 
 
-@pytest.mark.parametrize("name", ["one_parameter", "typed", "coroutine", "batch"])
-async def test_worker_processes_run_plain_handlers_only(name):
-    handler = getattr(functions_module, name)
+async def test_worker_processes_bind_handlers_as_the_program_does():
     async with eventcore.open() as broker:
-        with pytest.raises(InvalidParameter, match=r"plain def of \(event, context\)"):
-            broker.function(in_process=True)(handler)
-        with pytest.raises(InvalidParameter, match=r"plain def of \(event, context\)"):
-            broker.map("q", in_process=True)(handler)
+        for name in ("one_parameter", "typed", "coroutine", "batch", "injected"):
+            broker.function(in_process=True, timeout_ms=20_000)(getattr(functions_module, name))
+        async with broker.running():
+            run = broker.functions.invoke
+            assert await run("one_parameter", {"n": 1}) == {"n": 1}
+            assert await run("typed", {"number": 2}) == {"number": 2, "of": "typed"}
+            first, second = await run("coroutine", 3), await run("coroutine", 4)
+            assert (first["event"], second["event"]) == (3, 4)
+            assert first["loop"] == second["loop"]
+            event = queue_event({"number": 1}, "no json")
+            answer = await run("batch", event)
+            failed = event["Records"][1]["messageId"]
+            assert answer == {"batchItemFailures": [{"itemIdentifier": failed}]}
+            assert await run("injected", 5) == [5, "database"]
+            with pytest.raises(FunctionError, match="ValidationError"):
+                await run("typed", {"number": "x"})

@@ -3,9 +3,9 @@
     python function_client.py PATH CODE FIRST ITEMS KINDS
 
 It sends `ITEMS` items of each of the kinds ("queue,stream,event"), numbered from `FIRST` on, and
-prints each number when it is acknowledged; then it runs on until it is killed. `CODE` is a directory with
-`handler.py`, which `write_handler` puts there. The handler writes a line when a batch begins and a
-line when it is done to the file `ledger` beside it; it fails on `POISON`.
+prints each number when it is acknowledged; then it runs on until it is killed. `CODE` is a
+directory with `handler.py`, which `write_handler` puts there. The handler writes to the file
+`ledger` beside it when a batch begins and when it is done; some records it fails on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eventcore.runtime.engine import Engine
 from eventcore.stores.sqlite import InlineSqliteStore
 from eventcore.streams.stream_spec import RecordEntry, StreamSpec
 
-__all__ = ["FAILURES", "FUNCTION", "POISON", "QUEUE", "STREAM", "main", "write_handler"]
+__all__ = ["FAILURES", "FUNCTION", "QUEUE", "STREAM", "is_poison", "main", "write_handler"]
 
 ACCOUNT: Final = "000000000000"
 REGION: Final = "us-east-1"
@@ -36,31 +36,34 @@ QUEUE: Final = queue_arn(ACCOUNT, REGION, "work")
 FAILURES: Final = queue_arn(ACCOUNT, REGION, "failures")
 STREAM: Final = stream_arn(ACCOUNT, REGION, "events")
 FUNCTION: Final = function_arn(ACCOUNT, REGION, "handle")
-POISON: Final = 11
-"""A stream's record with this number never succeeds."""
 KEYS: Final = "abc"
 VISIBILITY_MS: Final = 3_000
-HANDLER: Final = f"""
+HANDLER: Final = """
 import base64, json, os, time
 
 LEDGER = os.open(os.path.join(os.path.dirname(__file__), "ledger"), os.O_WRONLY | os.O_APPEND)
 
 def main(event, context):
-    records = event.get("Records", [{{"body": json.dumps(event)}}])
+    records = event.get("Records", [{"body": json.dumps(event)}])
     texts = [r["body"] if "body" in r else base64.b64decode(r["kinesis"]["data"]) for r in records]
     items = [json.loads(text) for text in texts]
     kind = items[0]["kind"]
     places = [r["kinesis"]["sequenceNumber"] for r in records] if kind == "stream" else []
     tell("begin", kind, items, places)
     time.sleep(0.02)
-    if kind == "stream" and any(item["n"] == {POISON} for item in items):
+    if kind == "stream" and any(item["n"] % 7 == 3 for item in items):
         raise ValueError("poison")
     tell("done", kind, items, places)
 
 def tell(what, kind, items, places):
-    line = {{"what": what, "kind": kind, "pid": os.getpid(), "items": items, "places": places}}
+    line = {"what": what, "kind": kind, "pid": os.getpid(), "items": items, "places": places}
     os.write(LEDGER, json.dumps(line).encode() + b"\\n")
 """
+
+
+def is_poison(number: int) -> bool:
+    """Whether a stream's record with this number never succeeds."""
+    return number % 7 == 3
 
 
 def write_handler(code: Path) -> Path:

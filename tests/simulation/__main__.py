@@ -15,7 +15,11 @@ from tests.simulation.stream_world import StreamWorld
 from tests.simulation.world import World
 
 STEPS = 400
-WORLDS = {"queues": World, "streams": StreamWorld, "functions": FunctionWorld}
+WORLDS: dict[str, type[World | StreamWorld | FunctionWorld]] = {
+    "queues": World,
+    "streams": StreamWorld,
+    "functions": FunctionWorld,
+}
 STREAMS_SEEN = ("acknowledged", "failed", "deliveries", "pushes")
 
 

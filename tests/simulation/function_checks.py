@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventcore.functions.async_events import decode_async_event
 from eventcore.functions.function import Function
+from eventcore.functions.records import EVENT
 from eventcore.limits import INVOKE_AGE_MS_MAX, INVOKE_RETRIES_MAX
 from eventcore.mappings.mapping import EventSourceMapping
 from eventcore.outcome import row_key
@@ -19,7 +20,7 @@ from eventcore.streams.shard import shard_id
 from eventcore.streams.stream import Stream
 from eventcore.streams.stream_spec import Place
 from tests.simulation.function_ledger import Item, MappingLife, covers
-from tests.simulation.function_settings import DEAD, DESTINATIONS, LOST, SOURCES, queue, stream
+from tests.simulation.function_settings import DEAD, DESTINATIONS, LOST, SOURCES, queue
 
 if TYPE_CHECKING:
     from tests.simulation.function_world import FunctionWorld
@@ -95,8 +96,6 @@ def _events(world: FunctionWorld, found: Function) -> set[int]:
 
 
 def _event_key(number: int) -> int:
-    from eventcore.functions.records import EVENT  # noqa: PLC0415
-
     return row_key(EVENT, number)
 
 
@@ -123,7 +122,7 @@ def _compare_with_rows(world: FunctionWorld) -> None:
         take(component, key, value)
     assert fresh._machines.keys() == world.engine._machines.keys()
     for mapping in world.machines(EventSourceMapping):
-        other = fresh.find(mapping.arn)
+        other: Any = fresh.find(mapping.arn)
         assert other.record == mapping.record, "a mapping differs from its rows"
         assert other.positions() == mapping.positions(), "positions differ from their rows"
     for found in world.machines(Function):
@@ -161,9 +160,12 @@ def _enabled(world: FunctionWorld) -> list[MappingLife]:
 def _left_messages(world: FunctionWorld) -> list[Any]:
     """Messages in queues that have a mapping."""
     sources = {m.spec.source_arn for m in _enabled(world) if m.spec.is_queue}
-    return [
-        (arn, _numbers(world, q)) for arn in sources if len(q := world.engine.queue(arn)._entries)
-    ]
+    left = []
+    for arn in sources:
+        found = world.engine.queue(arn)
+        if len(found._entries):
+            left.append((arn, _numbers(world, found)))
+    return left
 
 
 def _records(world: FunctionWorld, found: Stream) -> list[Item]:
@@ -180,7 +182,8 @@ def _records(world: FunctionWorld, found: Stream) -> list[Item]:
 
 def _left_records(world: FunctionWorld) -> list[Any]:
     documents = _documents(world)
-    now_ms, left = world.clock.now_ms(), []
+    now_ms = world.clock.now_ms()
+    left: list[Any] = []
     for mapping in _enabled(world):
         if mapping.spec.is_queue:
             continue
@@ -243,7 +246,6 @@ def _check_destinations(world: FunctionWorld) -> None:
         if not configs:
             continue
         for item in [i for i in world.ledger.items.values() if i.life == life and i.is_sure]:
-            assert item.number in {i.number for i in [item]}
             failures = world.ledger.failures[found.name, item.number]
             is_done = (found.name, item.number) in world.ledger.done
             is_told = item.id in audited or item.id in queued

@@ -41,7 +41,7 @@ BEHAVIOURS: Final = {
     "garbage": 6,
     "poison": 20,
 }
-_DONE_ANSWERS: Final = (
+_DONE_ANSWERS: Final[tuple[Any, ...]] = (
     None,
     {},
     {"batchItemFailures": []},

@@ -2,8 +2,8 @@
 
 Rules:
 
-- Everything that is sent, put or enqueued is an *item* with a number of its own, in its body. Numbers
-  rise, so the order of a message group or a partition key is that of its numbers.
+- Everything that is sent, put or enqueued is an *item* with a number of its own, in its body.
+  Numbers rise, so the order of a message group or a partition key is that of its numbers.
 - An item is done for a consumer (the queue for a message, a mapping for a record, the function for
   an event) when an invocation has succeeded that held it. The first time counts: everything may be
   done again after a crash.

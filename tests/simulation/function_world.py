@@ -29,7 +29,7 @@ from eventcore.errors import (
 )
 from eventcore.functions.async_events import AsyncEvent
 from eventcore.functions.function import Function
-from eventcore.functions.function_spec import FunctionConfig, KIND_LOCAL
+from eventcore.functions.function_spec import KIND_LOCAL, FunctionConfig
 from eventcore.functions.invocation import FailedInvocation, Invocation, Payload
 from eventcore.limits import Quotas
 from eventcore.mappings.mapping import EventSourceMapping
@@ -168,7 +168,7 @@ class FunctionWorld:
         asyncio.get_running_loop().set_exception_handler(self._note_breach)
         listener, logger = _Listener(self), logging.getLogger("eventcore")
         level, logger.propagate = logger.level, False
-        defaults = Function.__init__.__kwdefaults__
+        defaults: dict[str, Any] = Function.__init__.__kwdefaults__ or {}
         memory_bytes_max = defaults["memory_bytes_max"]
         defaults["memory_bytes_max"] = self.events_bytes_max
         logger.addHandler(listener)
@@ -255,7 +255,12 @@ class FunctionWorld:
         """Waits on the clock of this world."""
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         at_ms = self.clock.now_ms() + max(0, duration_ms)
-        timer = self.clock.call_at(at_ms, lambda: over.done() or over.set_result(None))
+
+        def wake() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        timer = self.clock.call_at(at_ms, wake)
         try:
             await over
         finally:
@@ -631,16 +636,16 @@ class FunctionWorld:
 
     # Checks
 
-    def machines(self, kind: type[Any]) -> list[Any]:
-        """All machines of a kind."""
-        return [m for m in self.engine._machines.values() if isinstance(m, kind)]
+    def machines(self, *kinds: type[Any]) -> list[Any]:
+        """All machines of these kinds."""
+        return [m for m in self.engine._machines.values() if isinstance(m, kinds)]
 
     def _check(self) -> None:
         if self.breach is not None:
             raise self.breach
         if not self.engine.is_ready:
             return
-        for machine in self.machines((QueueMachine, Stream, Function, EventSourceMapping)):
+        for machine in self.machines(QueueMachine, Stream, Function, EventSourceMapping):
             machine.check()
         for life in self.engine.mappings._lives.values():
             if isinstance(life.poller, StreamPoller):

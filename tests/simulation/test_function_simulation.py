@@ -1,4 +1,4 @@
-"""Some seeds of the world of functions; `python -m tests.simulation --world functions` runs others."""
+"""Some seeds of the world of functions; `python -m tests.simulation` has others."""
 
 from __future__ import annotations
 

@@ -51,3 +51,10 @@ def test_a_refused_one_is_not_counted():
     with pytest.raises(Throttled):
         concurrency.enter(F, 0, 0)
     assert concurrency.total == 0
+
+
+def test_nothing_is_kept_of_what_has_ended():
+    concurrency = Concurrency(None)
+    for name in (F, G, ELSEWHERE):
+        concurrency.leave(name, concurrency.enter(name, None, 0))
+    assert (concurrency._of_function, concurrency._unreserved) == ({}, {})

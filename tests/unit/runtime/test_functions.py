@@ -142,7 +142,9 @@ class Rig:
         return await self.engine.functions.invoke(arn(name), Payload.of(value), **options)
 
     def statistics(self, name="f"):
-        return self.engine.find(arn(name)).statistics(self.clock.now_ms())
+        function = self.engine.find(arn(name))
+        assert function is not None
+        return function.statistics(self.clock.now_ms())
 
 
 # Synchronous

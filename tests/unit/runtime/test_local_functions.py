@@ -62,7 +62,7 @@ async def test_a_plain_function_may_return_something_to_await():
 
 
 async def test_the_context_is_as_on_aws():
-    seen = {}
+    seen: dict[str, object] = {}
 
     async def call(event, context):
         seen.update(

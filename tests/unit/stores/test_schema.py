@@ -42,7 +42,7 @@ def make_file(path: str, version: int) -> None:
         connection.commit()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 async def test_older_file_gets_the_table_of_log_rows_and_keeps_its_rows(
     version: int, path: str
 ) -> None:
@@ -52,7 +52,7 @@ async def test_older_file_gets_the_table_of_log_rows_and_keeps_its_rows(
     assert list(store.load()) == [(1, 2, b"old")]
     assert store.scan(1, LOG_KEY_FIRST, LOG_KEY_MAX, 9) == []
     await store.close()
-    assert file_version(path) == SCHEMA_VERSION == 3
+    assert file_version(path) == SCHEMA_VERSION == 4
     assert await verify(path) == ()
 
 
@@ -61,7 +61,7 @@ async def test_eventcore_without_log_rows_refuses_a_file_that_may_have_them(
 ) -> None:
     await prepare(path)
     monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
-    with pytest.raises(StoreTooNew, match=r"schema version 3, this eventcore knows up to 2"):
+    with pytest.raises(StoreTooNew, match=r"schema version 4, this eventcore knows up to 2"):
         file_version(path)
 
 
