@@ -56,7 +56,7 @@ def is_alive(pid: int) -> bool:
 class Program:
     """`function_client` on one file, which is killed and started again."""
 
-    kinds = KINDS
+    kinds: tuple[str, ...] = KINDS
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "events.db"
@@ -214,7 +214,7 @@ async def test_killed_worker_processes_have_their_batches_tried_again(program: P
     program.start(items=20)
     killed: list[int] = []
     for kind in program.kinds:
-        until(lambda kind=kind: kind in program.busy().values(), f"no {kind} is handled")  # type: ignore[misc]
+        until(lambda: kind in program.busy().values(), f"no {kind} is handled")  # noqa: B023
         pid = next((pid for pid, what in program.busy().items() if what == kind), None)
         if pid is not None and is_alive(pid):
             os.kill(pid, signal.SIGKILL)

@@ -221,7 +221,7 @@ def _check_order(world: FunctionWorld) -> None:
     ledger = world.ledger
     for found in world.machines(QueueMachine):
         if found.is_fifo:
-            ledger.check_order(found.arn, world.life(found))
+            ledger.check_order(found.arn, world.life(found), lambda i: i.number in ledger.overdue)
     for mapping in _enabled(world):
         if not mapping.spec.is_queue:
             found = world.engine.streams.find(mapping.spec.resource_arn)
@@ -229,7 +229,7 @@ def _check_order(world: FunctionWorld) -> None:
             sure = {i.number for i in ledger.items.values() if i.is_sure}
             lost = {n for n in sure - there if ledger.items[n].life == world.life(found)}
             assert not lost, f"records are lost: {lost}"
-            ledger.check_order(mapping.uuid, world.life(found))
+            ledger.check_order(mapping.uuid, world.life(found), mapping.filters)
 
 
 def _check_destinations(world: FunctionWorld) -> None:
@@ -253,6 +253,7 @@ def _check_destinations(world: FunctionWorld) -> None:
             may_fail = any(
                 failures > (INVOKE_RETRIES_MAX if c.retries_max is None else c.retries_max)
                 or now_ms - item.at_ms >= (c.age_ms_max or INVOKE_AGE_MS_MAX)
+                or (failures and c.age_ms_max)  # its retry would come too late
                 for c in configs
             )
             assert is_done or may_fail, f"{item} of {found.name} is lost"

@@ -16,7 +16,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -205,12 +205,14 @@ class Ledger:
                 return True
         return False
 
-    def check_order(self, consumer: str, source: Life) -> None:
-        """Of one group or key, what came earlier was done first, as far as it was done."""
+    def check_order(self, consumer: str, source: Life, skipped: Callable[[Item], bool]) -> None:
+        """Of one group or key, what came earlier was done first, as far as it was done. `skipped`
+        may have been dropped before: by a filter that holds no more, or into a dead-letter queue.
+        """
         latest: dict[str, tuple[int, int]] = {}
         for item in self.items.values():
             moment = self.done.get((consumer, item.number))
-            if item.life != source or moment is None:
+            if item.life != source or moment is None or skipped(item):
                 continue
             before = latest.get(item.key)
             assert before is None or before[0] < moment, (

@@ -473,7 +473,8 @@ class FunctionWorld:
                 spec, starting_ms=now_ms - self.chance.choice([0, 9_000])
             )
         self.engine.begin()
-        is_enabled = self.chance.random() < 0.9
+        # LATEST is the moment of the making for a mapping that is enabled, else of the enabling.
+        is_enabled = spec.starting_position == LATEST or self.chance.random() < 0.9
         made = self.engine.mappings.create(ACCOUNT, REGION, spec, is_enabled)
         begins, life = {}, ("", 0, 0)
         if not spec.is_queue:
@@ -577,6 +578,7 @@ class FunctionWorld:
     async def _bury(self) -> None:
         """Ends every task but this one, and lets what the loop was to call begin no others."""
         this = asyncio.current_task()
+        self.engine.functions._async._is_draining = True  # what is given back is not taken again
         for _ in range(3):
             while tasks := [task for task in asyncio.all_tasks() if task is not this]:
                 for task in tasks:

@@ -193,7 +193,6 @@ class Beyond(BaseException): ...
     [
         (Mute(), ("Mute", "")),
         (Beyond("x"), ("Beyond", "x")),
-        (ValueError("\ud800"), ("ValueError", "?")),
     ],
 )
 async def test_whatever_it_raises_is_a_result_that_can_be_told(error, told):
@@ -211,3 +210,14 @@ async def test_the_end_of_the_program_is_no_result():
 
     with pytest.raises(SystemExit):
         await run(call)
+
+
+async def test_a_text_that_is_no_unicode_is_told_as_far_as_it_is(caplog):
+    async def call(event, context):
+        raise ValueError("lone \ud800")
+
+    caplog.set_level(
+        logging.CRITICAL
+    )  # the log has it as it is, and who runs tests can not send it
+    result = await run(call)
+    assert result.payload.value["errorMessage"] == "lone ?"
