@@ -60,6 +60,11 @@ READY: Final = "READY"
 IN_PROGRESS: Final = "IN_PROGRESS"
 FAILED: Final = "FAILED"
 INIT_FAILURE: Final = "FUNCTION_ERROR_INIT_FAILURE"
+TOO_MANY: Final = (
+    f"eventcore runs at most {limits.ENVIRONMENTS_MAX} execution environments, and keeps one for "
+    "functions that have none."
+)
+"""Ours: AWS has more."""
 
 
 # Reserved concurrency
@@ -140,15 +145,10 @@ def put_provisioned_concurrency_config(
         )
     function, qualifier = _provisionable(call, address)
     _check_capacity(call, function, qualifier, wanted)
-    if wanted >= limits.ENVIRONMENTS_MAX:
-        raise invalid_value(
-            f"eventcore runs at most {limits.ENVIRONMENTS_MAX} execution environments, and keeps "
-            "one for functions that have none."
-        )
     now_ms = call.engine.now_ms()
     call.engine.functions.run(function, function.set_provisioned(qualifier, wanted, now_ms))
     record = ProvisionedRecord(wanted, now_ms)
-    return call.encode(_provisioned_answer(record, 0, has_failed=False))
+    return call.encode(_provisioned_answer(record, 0, None))
 
 
 def get_provisioned_concurrency_config(
@@ -257,16 +257,22 @@ def _provisioned_now(
 ) -> ProvisionedAnswer:
     functions = call.engine.functions
     ready = functions.provisioned_ready(function, qualifier)
-    has_failed = functions.provisioning_failed(function, qualifier)
-    return _provisioned_answer(record, ready, has_failed=has_failed)
+    failure = None
+    if functions.provisioning_failed(function, qualifier):
+        failure = INIT_FAILURE
+    elif record.requested >= limits.ENVIRONMENTS_MAX:
+        failure = TOO_MANY
+    return _provisioned_answer(record, ready, failure)
 
 
 def _provisioned_answer(
-    record: ProvisionedRecord, ready: int, *, has_failed: bool
+    record: ProvisionedRecord, ready: int, failure: str | None
 ) -> ProvisionedAnswer:
-    """What was asked for, what is there, and how that goes on."""
+    """What was asked for, what is there, and how that goes on. `failure`: why all will never be
+    there.
+    """
     available = min(ready, record.requested)
-    status = READY if available == record.requested else FAILED if has_failed else IN_PROGRESS
+    status = READY if available == record.requested else FAILED if failure else IN_PROGRESS
     modified = datetime.fromtimestamp(record.modified_ms / 1000, UTC)
     return ProvisionedAnswer(
         record.requested,
@@ -274,7 +280,7 @@ def _provisioned_answer(
         available,
         status,
         f"{modified:%Y-%m-%dT%H:%M:%S}+0000",
-        INIT_FAILURE if status == FAILED else None,
+        failure if status == FAILED else None,
     )
 
 

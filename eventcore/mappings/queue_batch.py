@@ -88,8 +88,8 @@ class QueueBatch:
 
     def strip_visible(self, now_ms: int) -> set[str]:
         """Lets go of the messages whose visibility is over; gives the groups of these."""
-        groups = {i.group for i in self.items if i.group is not None and i.visible_ms < now_ms}
-        self.items = [item for item in self.items if item.visible_ms >= now_ms]
+        groups = {i.group for i in self.items if i.group is not None and i.visible_ms <= now_ms}
+        self.items = [item for item in self.items if item.visible_ms > now_ms]
         self.visible_ms = min((item.visible_ms for item in self.items), default=NEVER)
         return groups
 
@@ -178,7 +178,7 @@ class QueueBatches:
         while (at := self._first_free()) is not None:
             batch = self._complete[at]
             del self._complete[at]
-            if batch.visible_ms < now_ms:
+            if batch.visible_ms <= now_ms:
                 groups = batch.strip_visible(now_ms)
                 batch.strip(groups)
                 self._let_go(groups)

@@ -3,7 +3,7 @@
 Rules of this file:
 
 - A coroutine function runs on the loop, any other in a thread. A saturated event loop starves
-  threads (docs/performance/functions.md has the numbers), so plain functions are for programs that are
+  threads (docs/performance/functions.md), so plain functions are for programs that are
   mostly idle; others name worker processes.
 - Whatever a callable raises is the result of its invocation, and is logged with its traceback:
   what a mapping or a rule invokes has no caller who is told. Cancellation from outside ends it; its

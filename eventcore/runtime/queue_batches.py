@@ -161,6 +161,9 @@ class BatchRunner:
             self.running -= 1
 
     async def _run(self, batch: QueueBatch, setting: QueueMappingSetting) -> Settlement:
+        if batch.visible_ms <= self._clock.now_ms():
+            # The commit took longer than its messages are invisible: others may have them by now.
+            return _not_begun(batch)
         payload = Payload.of(batch_event([item.record for item in batch.items]))
         pause_ms = RETRY_PAUSE_MS_FIRST
         while True:

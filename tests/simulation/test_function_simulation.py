@@ -19,6 +19,13 @@ async def test_no_promise_is_broken(seed):
     assert world.acknowledged > 0 and world.ledger.done
 
 
+@pytest.mark.parametrize("seed", [406, 502])
+async def test_a_commit_that_outlasts_the_visibility_starts_no_batch(seed):
+    world = FunctionWorld(seed)
+    await world.run(300)
+    assert world.acknowledged > 0
+
+
 async def test_a_seed_replays_exactly():
     traces = []
     for _ in range(2):
