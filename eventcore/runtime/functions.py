@@ -216,6 +216,9 @@ class Functions:
             role=existing.role,
             description=existing.description,
             dead_letter_arn=existing.dead_letter_arn,
+            tracing=existing.tracing,
+            architecture=existing.architecture,
+            storage_mb=existing.storage_mb,
             echoed=existing.echoed,
         )
         if config.kind == KIND_PROCESS and config.code != existing.code:

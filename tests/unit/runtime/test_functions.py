@@ -490,3 +490,20 @@ async def test_the_end_waits_for_what_runs_as_long_as_it_may():
         invoker.gate.set()
         await closing
         assert (await task).error is None
+
+
+async def test_what_a_program_does_not_name_stays_as_it_was_set():
+    async with Rig() as rig:
+        await rig.make()
+        engine = rig.engine
+        engine.begin()
+        function = engine.functions.find(arn("f"))
+        config = FunctionConfig(
+            kind=KIND_LOCAL, description="mine", tracing="Active", storage_mb=1_024
+        )
+        engine.functions.run(function, function.update_config(config, engine.now_ms()))
+        engine.functions.ensure(arn("f"), FunctionConfig(kind=KIND_LOCAL, timeout_ms=7_000))
+        await rig.done()
+        latest = function.latest.config
+    assert (latest.description, latest.tracing, latest.storage_mb) == ("mine", "Active", 1_024)
+    assert latest.timeout_ms == 7_000
