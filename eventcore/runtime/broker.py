@@ -394,9 +394,9 @@ class Broker:
         describes: a typed event, dependencies. A coroutine function runs on the loop, any other in
         a thread, and `in_process=True` runs either, at the top of a module, in worker processes,
         with `memory_mb` and `environment`. `concurrency` reserves so many invocations at a time,
-        and allows no more. `retries_max` (0 to 2), `age_ms_max`,
-        `on_success` and `on_failure` (a queue, its name, or an ARN) are for asynchronous
-        invocations.
+        and allows no more. `retries_max` (0 to 2), `age_ms_max`, `on_success` and `on_failure` (a
+        queue, its name, or an ARN) are for asynchronous invocations. A queue that is named and is
+        not there is created.
         """
         self._check_not_running()
         return self.functions.function(
@@ -415,7 +415,7 @@ class Broker:
     def map(self, source: Source, name: str | None = None, **settings: Any) -> Callable[[F], F]:
         """Decorator: the handler is a function that gets batches of a queue or a stream, as an
         event source mapping of AWS does. `source` is a queue's name, "stream/NAME", a handle, or an
-        ARN; what is named plainly and is not there is created.
+        ARN; what is named plainly, as a destination too, and is not there is created.
 
         Settings: `batch_size` (10 of a queue, 100 of a stream), `batch_window_ms`, `filters` (event
         patterns on records), `report_failures` (the answer names what failed), `concurrency` (of a
@@ -525,7 +525,7 @@ class Broker:
             )
         for name in self.streams.consumed_names:
             await self.streams.create(name)
-        for kind, name in self.functions.planned_sources:
+        for kind, name in self.functions.planned_resources:
             if kind == "queue":
                 await self._ensure_queue(name, {})
             else:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 import msgspec
 
 from eventcore import limits
-from eventcore.arn import function_arn, queue_arn, stream_arn
+from eventcore.arn import function_arn, parse_arn, queue_arn, stream_arn
 from eventcore.codec import encode_json
 from eventcore.errors import InvalidParameter, LimitExceeded
 from eventcore.functions.async_events import AsyncEvent
@@ -62,6 +62,7 @@ __all__ = ["FunctionError", "Functions"]
 H = TypeVar("H", bound=Callable[..., Any])
 Source = Queue | Stream | str
 STREAM_PREFIX: Final = "stream/"
+DESTINATION_SERVICES: Final = frozenset(("sqs", "lambda", "events"))
 
 
 class FunctionError(Exception):
@@ -109,6 +110,8 @@ class Functions:
         self._plans: dict[str, _Plan] = {}
         self._map_plans: list[_MapPlan] = []
         self._registered: list[str] = []
+        self._destinations: dict[str, None] = {}
+        """Queues that destinations name plainly."""
 
     def arn(self, name: str) -> str:
         """The ARN of a function of this name."""
@@ -227,7 +230,7 @@ class Functions:
                 reserved=concurrency,
                 in_process=in_process,
                 memory_mb=memory_mb,
-                environment=dict(environment or {}),
+                environment=_variables(environment),
                 invoke_config=self._invoke_config(retries_max, age_ms_max, on_success, on_failure),
             )
             return handler
@@ -321,7 +324,7 @@ class Functions:
         )
 
     def _target(self, target: Queue | str | None) -> str | None:
-        """A destination's ARN; a plain name is a queue."""
+        """A destination's ARN; a plain name is a queue, which is made if it is not there."""
         if target is None:
             return None
         if isinstance(target, Queue):
@@ -329,15 +332,19 @@ class Functions:
         if target.__class__ is not str or not target:
             raise InvalidParameter("destination", "Must be a queue, its name, or an ARN.", target)
         if target.startswith("arn:"):
+            if parse_arn(target).service not in DESTINATION_SERVICES:
+                reason = "Must be a queue, a function or an event bus."
+                raise InvalidParameter("destination", reason, target)
             return target
+        self._destinations[target] = None
         return queue_arn(self._account, self._region, target)
 
     # Life
 
     @property
-    def planned_sources(self) -> Sequence[tuple[str, str]]:
-        """The sources of planned mappings that are named plainly: ("queue" or "stream", name)."""
-        found = []
+    def planned_resources(self) -> Sequence[tuple[str, str]]:
+        """What plans name plainly, sources and destinations: ("queue" or "stream", name)."""
+        found = [("queue", name) for name in self._destinations]
         for plan in self._map_plans:
             if isinstance(plan.source, str) and not plan.source.startswith("arn:"):
                 kind = "stream" if plan.source.startswith(STREAM_PREFIX) else "queue"
@@ -490,6 +497,12 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     filters = settings.get("filters", ())
     if not isinstance(filters, Sequence | Iterable) or isinstance(filters, str | Mapping):
         raise InvalidParameter("filters", "Must be a list of event patterns.", filters)
+
+
+def _variables(environment: Mapping[str, str] | None) -> dict[str, str]:
+    if environment is not None and not isinstance(environment, Mapping):
+        raise InvalidParameter("environment", "Must be a mapping of str to str.", environment)
+    return dict(environment or {})
 
 
 def _payload(value: Any, bytes_max: int, limit: str) -> bytes:

@@ -439,3 +439,39 @@ async def test_worker_processes_bind_handlers_as_the_program_does():
             assert await run("injected", 5) == [5, "database"]
             with pytest.raises(FunctionError, match="ValidationError"):
                 await run("typed", {"number": "x"})
+
+
+async def test_a_destination_that_is_named_is_created():
+    async with eventcore.open() as broker:
+
+        @broker.function("f", retries_max=0, on_failure="failed")
+        async def f(event):
+            raise ValueError("no")
+
+        @broker.map("stream/clicks", retries_max=0, start="TRIM_HORIZON", on_failure="lost")
+        async def count(event):
+            raise ValueError("no")
+
+        async with broker.running():
+            await broker.functions.invoke_later("f", 1)
+            stream = await broker.streams.get("clicks")
+            await stream.put_many([OutgoingRecord(b"1", "one")])
+            failed, lost = await broker.get_queue("failed"), await broker.get_queue("lost")
+            (event,) = await failed.receive(wait_ms=10_000)
+            (batch,) = await lost.receive(wait_ms=10_000)
+    assert json.loads(event.body)["requestPayload"] == 1
+    assert json.loads(batch.body)["KinesisBatchInfo"]["batchSize"] == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"environment": "abc"},
+        {"on_failure": "arn:bad"},
+        {"on_success": "arn:aws:s3:::bucket"},
+    ],
+)
+async def test_what_can_be_no_destination_or_environment_is_refused(settings):
+    async with eventcore.open() as broker:
+        with pytest.raises(InvalidParameter):
+            broker.function("f", **settings)(functions_module.double)
